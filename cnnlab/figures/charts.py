@@ -1,0 +1,99 @@
+"""Charts, as Plotly figures without a theme: the page lends them its own, light or dark."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from cnnlab.figures import palette
+
+_MARGIN = {"l": 8, "r": 8, "t": 28, "b": 8}
+
+
+def _square(figure: go.Figure, column: int | None = None) -> None:
+    """Cells as squares, the first row on top, no axis lines: a matrix, not a graph."""
+    where = {} if column is None else {"row": 1, "col": column}
+    figure.update_xaxes(visible=False, constrain="domain", **where)
+    figure.update_yaxes(
+        visible=False, autorange="reversed", scaleanchor=f"x{column or ''}", constrain="domain", **where
+    )
+
+
+def frequency_response(frequencies: NDArray[np.float64], magnitude_hw: NDArray[np.float64]) -> go.Figure:
+    """How much of each spatial frequency a kernel lets through.
+
+    Args:
+        frequencies: Cycles per pixel, from −0.5 up, for both axes.
+        magnitude_hw: Gain, zero frequency in the middle.
+    """
+    figure = go.Figure(
+        go.Heatmap(
+            x=frequencies,
+            y=frequencies,
+            z=magnitude_hw,
+            zmin=0,
+            colorscale=palette.as_plotly(palette.sequential()),
+            colorbar={"title": {"text": "gain"}, "thickness": 12, "outlinewidth": 0},
+            hovertemplate="fx %{x:.2f}, fy %{y:.2f} cycles/px<br>gain %{z:.3g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="horizontal frequency, cycles per pixel", constrain="domain")
+    figure.update_yaxes(title="vertical frequency, cycles per pixel", scaleanchor="x", constrain="domain")
+    figure.update_layout(height=380, margin={**_MARGIN, "t": 8})
+    return figure
+
+
+def loss_curve(steps: Sequence[int], losses: Sequence[float], at: int) -> go.Figure:
+    """Loss against step, both logarithmic, with the step `at` marked.
+
+    Args:
+        steps: Numbers of the steps, from 1.
+        losses: Mean squared error at each.
+        at: Index into both.
+    """
+    # A log axis has no room for zero; the smallest positive double stands in for an exact fit.
+    shown = np.maximum(np.asarray(losses, dtype=float), np.finfo(float).tiny)
+    figure = go.Figure(
+        go.Scatter(
+            x=list(steps),
+            y=shown,
+            mode="lines",
+            line={"color": palette.TRAIN, "width": 2},
+            hovertemplate="step %{x:,}<br>loss %{y:.3g}<extra></extra>",
+        )
+    )
+    figure.add_scatter(
+        x=[steps[at]], y=[shown[at]], mode="markers", marker={"size": 11, "color": palette.VALIDATION}, hoverinfo="skip"
+    )
+    figure.update_xaxes(type="log", title="step", dtick=1)
+    figure.update_yaxes(type="log", title="mean squared error", exponentformat="power")
+    figure.update_layout(height=300, showlegend=False, margin=_MARGIN)
+    return figure
+
+
+def matrices(named: dict[str, NDArray[np.floating]]) -> go.Figure:
+    """Matrices side by side on one signed scale, with their numbers written in when they fit."""
+    limit = max(float(np.abs(matrix).max()) for matrix in named.values()) or 1.0
+    figure = make_subplots(rows=1, cols=len(named), subplot_titles=list(named), horizontal_spacing=0.06)
+    for column, matrix in enumerate(named.values(), start=1):
+        written = max(matrix.shape) <= 7
+        figure.add_heatmap(
+            z=matrix,
+            zmin=-limit,
+            zmax=limit,
+            colorscale=palette.as_plotly(palette.diverging()),
+            showscale=column == len(named),
+            colorbar={"thickness": 12, "outlinewidth": 0},
+            xgap=1,
+            ygap=1,
+            texttemplate="%{z:.3g}" if written else None,
+            textfont={"color": "#1D2329"},
+            hovertemplate="row %{y}, column %{x}<br>%{z:.6g}<extra></extra>",
+            row=1,
+            col=column,
+        )
+        _square(figure, column)
+    figure.update_layout(height=300, margin=_MARGIN)
+    return figure

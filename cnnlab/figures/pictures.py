@@ -1,0 +1,142 @@
+"""Arrays of any range as pictures: the one place where numbers become shades, each with its legend."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnlab.errors import InputRejected
+from cnnlab.figures import palette
+
+BINS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """One way to map numbers to shades.
+
+    Args:
+        label: Name shown to people.
+        meaning: What a shade says, in a sentence.
+        limits: Array to the values of the darkest and the lightest shade.
+        lut: Colours of the 256 shades, (256, 3).
+    """
+
+    label: str
+    meaning: str
+    limits: Callable[[NDArray[np.float32]], tuple[float, float]]
+    lut: Callable[[], NDArray[np.uint8]]
+
+
+def _symmetric(values: NDArray[np.float32]) -> tuple[float, float]:
+    most = float(max(-values.min(), values.max(), 0.0)) or 1.0  # an all-zero map is neutral all over
+    return -most, most
+
+
+def _from_zero(values: NDArray[np.float32]) -> tuple[float, float]:
+    return 0.0, float(max(-values.min(), values.max())) or 1.0
+
+
+def _full_range(values: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+SCALINGS: dict[str, Scaling] = {
+    "signed": Scaling(
+        label="Signed",
+        meaning="Blue is negative, orange positive, neutral zero; both ends are the largest absolute value.",
+        limits=_symmetric,
+        lut=palette.diverging,
+    ),
+    "absolute": Scaling(
+        label="Absolute",
+        meaning="The distance from zero, dark to light; the sign is dropped.",
+        limits=_from_zero,
+        lut=palette.sequential,
+    ),
+    "clamped": Scaling(
+        label="Clamped 0–255",
+        meaning="0 is black and 1 white, as in a picture file (0 to 255); what lies outside is cut off.",
+        limits=lambda _: (0.0, 1.0),
+        lut=palette.greys,
+    ),
+    "stretched": Scaling(
+        label="Stretched",
+        meaning="The smallest value is black, the largest white.",
+        limits=_full_range,
+        lut=palette.greys,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An array ready to be shown, with all that its legend needs.
+
+    Args:
+        pixels: Codes (H, W) to be coloured with `lut`, or RGB (H, W, 3); uint8.
+        lut: Colours of the codes, (256, 3); for RGB, of the legend.
+        minimum: Value of code 0.
+        maximum: Value of code 255.
+        counts: Histogram of the values between minimum and maximum, `BINS` equal bins.
+        num_below: Values cut off below the minimum.
+        num_above: Values cut off above the maximum.
+    """
+
+    pixels: NDArray[np.uint8]
+    lut: NDArray[np.uint8]
+    minimum: float
+    maximum: float
+    counts: tuple[int, ...]
+    num_below: int = 0
+    num_above: int = 0
+
+    @property
+    def zero_inside(self) -> bool:
+        """Zero lies strictly between the ends, so the legend marks it."""
+        return self.minimum < 0.0 < self.maximum
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture in colours, (H, W, 3)."""
+        return self.lut[self.pixels] if self.pixels.ndim == 2 else self.pixels
+
+
+def to_picture(
+    values: NDArray[np.float32], scaling: str = "signed", *, limits: tuple[float, float] | None = None
+) -> Picture:
+    """Map numbers to shades.
+
+    Three channels become one RGB picture, all on the same scale (signed: zero is middle grey), so that colours can be
+    compared across channels.
+
+    Args:
+        values: Array (H, W) or (H, W, 3), finite.
+        scaling: Key of `SCALINGS`.
+        limits: Values of the first and last shade, in place of the scaling's own: pictures that are compared share
+            them.
+
+    Raises:
+        InputRejected: Unknown scaling, or an array that is no picture.
+    """
+    if scaling not in SCALINGS:
+        raise InputRejected(f"There is no scaling '{scaling}'. Choose one of: {', '.join(SCALINGS)}.")
+    if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] == 3)) or values.size == 0:
+        raise InputRejected(f"An array of shape {values.shape} is no picture; (H, W) or (H, W, 3) is.")
+    chosen = SCALINGS[scaling]
+    low, high = limits or chosen.limits(values)
+    shown = np.abs(values) if scaling == "absolute" else values
+    unclipped = (shown - np.float32(low)) * np.float32(255.0 / (high - low))
+    codes = np.rint(np.clip(unclipped, 0.0, 255.0)).astype(np.uint8)
+    per_code = np.bincount(codes.ravel(), minlength=256)
+    return Picture(
+        pixels=codes,
+        lut=chosen.lut() if codes.ndim == 2 else palette.greys(),
+        minimum=low,
+        maximum=high,
+        counts=tuple(int(count) for count in per_code.reshape(BINS, -1).sum(axis=1)),
+        # Half a shade of tolerance: rounding at the ends is not clipping.
+        num_below=int(np.count_nonzero(unclipped < -0.5)) if scaling == "clamped" else 0,
+        num_above=int(np.count_nonzero(unclipped > 255.5)) if scaling == "clamped" else 0,
+    )

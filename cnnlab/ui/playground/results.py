@@ -1,0 +1,224 @@
+"""The image, what the kernel makes of it, and the numbers that go with both."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from cnnlab.figures.pictures import SCALINGS, Picture, to_picture
+from cnnlab.ops import ACTIVATIONS, ChannelSum, apply_kernel, channel_sum, separability, size_formula
+from cnnlab.ui import state
+from cnnlab.ui.components.picture import picture
+from cnnlab.ui.playground.controls import SCALING, Setup
+
+AT = state.Setting(
+    key="kernels.at",
+    param="at",
+    default=None,
+    parse=lambda text: _cell(text),
+    format=lambda cell: f"{cell[0]},{cell[1]}",
+)
+
+
+def _cell(text: str) -> tuple[int, int]:
+    row = state.integer("", "at", 0, 10_000, 0)
+    parts = text.split(",", 1)
+    return row.parse(parts[0]), row.parse(parts[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What the kernel made of the image.
+
+    Args:
+        values: After the activation, (h, w) or (h, w, 3).
+        summed: The partial maps, where channels were summed.
+    """
+
+    values: NDArray[np.float32]
+    summed: ChannelSum | None = None
+
+
+def respond(image: NDArray[np.float32], setup: Setup) -> Response:
+    """Apply the kernel and the activation as the controls say."""
+    activate = ACTIVATIONS[setup.activation].apply
+    if setup.channels == "sum":
+        summed = channel_sum(image, setup.kernel, **setup.geometry)
+        return Response(values=activate(summed.total_hw), summed=summed)
+    return Response(values=activate(apply_kernel(image, setup.kernel, **setup.geometry)))
+
+
+def legend(shown: Picture, caption: str) -> dict[str, object]:
+    """The legend of a picture, in the form that the view takes."""
+    return {
+        "minimum": shown.minimum,
+        "maximum": shown.maximum,
+        "zero_inside": shown.zero_inside,
+        "counts": shown.counts,
+        "caption": caption,
+    }
+
+
+def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
+    """Draw image and result side by side, pixels of both at the same size, and take up where the user points."""
+    source = to_picture(image, "clamped")
+    scaling = st.session_state[SCALING.key]
+    result = to_picture(response.values, scaling)
+    geometry = setup.geometry
+    span = [geometry["dilation"] * (side - 1) + 1 for side in setup.kernel.shape]
+    across = {
+        "scale_row": geometry["stride"],
+        "scale_col": geometry["stride"],
+        "offset_row": (span[0] - 1) / 2 - geometry["padding"],
+        "offset_col": (span[1] - 1) / 2 - geometry["padding"],
+    }
+    widest = max(image.shape[1], response.values.shape[1])
+    left, right = st.columns(2, gap="small")
+    with left:
+        at_source = picture(
+            source.pixels,
+            key="kernels.source",
+            alt="The current image",
+            title=f"Image, {image.shape[1]} × {image.shape[0]} px",
+            lut=source.lut if source.pixels.ndim == 2 else None,
+            legend=legend(source, "0 is black, 1 is white"),
+            link="kernels",
+            mapping={"scale_row": 1, "scale_col": 1, "offset_row": 0, "offset_col": 0,
+                     "window_rows": span[0], "window_cols": span[1]},
+        )  # fmt: skip
+    with right:
+        at_result = picture(
+            result.pixels,
+            key="kernels.result",
+            alt="The result of the kernel on the current image",
+            title=f"Result, {response.values.shape[1]} × {response.values.shape[0]}",
+            lut=result.lut if result.pixels.ndim == 2 else None,
+            legend=legend(result, SCALINGS[scaling].meaning),
+            link="kernels",
+            mapping=across,
+        )
+    st.segmented_control(
+        "Show the result",
+        list(SCALINGS),
+        format_func=lambda key: SCALINGS[key].label,
+        key=SCALING.key,
+        required=True,
+        help="How numbers become shades. The numbers stay the same.",
+    )
+    _cut_off(result)
+    _take_up(at_source, at_result, across, response.values.shape)
+    if response.summed is not None:
+        _partials(response.summed)
+
+
+def _cut_off(result: Picture) -> None:
+    if result.num_below or result.num_above:
+        size = result.pixels.size
+        st.caption(
+            f"Cut off: {result.num_below / size:.1%} of the numbers are below 0, {result.num_above / size:.1%} above 1."
+        )
+
+
+def _take_up(
+    at_source: tuple[int, int] | None,
+    at_result: tuple[int, int] | None,
+    across: dict[str, float],
+    shape: tuple[int, ...],
+) -> None:
+    """Keep the output cell that belongs to the latest click, in either picture."""
+    seen = st.session_state.get("kernels.picked", (None, None))
+    if (at_source, at_result) != seen:
+        st.session_state["kernels.picked"] = (at_source, at_result)
+        if at_result != seen[1] and at_result is not None:
+            st.session_state[AT.key] = at_result
+        elif at_source is not None:
+            row = round((at_source[0] - across["offset_row"]) / across["scale_row"])
+            col = round((at_source[1] - across["offset_col"]) / across["scale_col"])
+            st.session_state[AT.key] = (max(row, 0), max(col, 0))
+    row, col = st.session_state[AT.key] or (shape[0] // 2, shape[1] // 2)
+    st.session_state[AT.key] = (min(row, shape[0] - 1), min(col, shape[1] - 1))
+
+
+def _partials(summed: ChannelSum) -> None:
+    """The three partial maps on one scale, and how they add up."""
+    limit = max(float(np.abs(summed.partials_chw).max()), float(np.abs(summed.total_hw).max())) or 1.0
+    maps = [*zip(("Red", "+ Green", "+ Blue"), summed.partials_chw, strict=True)]
+    maps.append((f"+ bias {summed.bias:g} = sum", summed.total_hw))
+    for index, (column, (title, map_hw)) in enumerate(zip(st.columns(4, gap="small"), maps, strict=True)):
+        shown = to_picture(map_hw, "signed", limits=(-limit, limit))
+        with column:
+            picture(
+                shown.pixels,
+                key=f"kernels.partial{index}",
+                alt=f"Partial map: {title}",
+                title=title,
+                lut=shown.lut,
+                link="kernels.partials",
+            )
+    st.caption(f"The four maps share one scale, −{limit:.3g} to {limit:.3g}; before the activation.")
+
+
+def numbers(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
+    """Draw size, range and cost, each with the formula or the unit it has."""
+    height, width = response.values.shape[:2]
+    st.metric("Output", f"{width:,} × {height:,}")
+    _size_card(image, setup)
+    values = response.values
+    weights = setup.kernel
+    split = separability(weights)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    macs = height * width * weights.size * channels
+    rows = {
+        "minimum": f"{values.min():.4g}",
+        "maximum": f"{values.max():.4g}",
+        "mean": f"{values.mean():.4g}",
+        "standard deviation": f"{values.std():.4g}",
+        "sum of the weights": f"{weights.sum():.4g}",
+        "rank of the kernel": f"{split.rank}",
+        "multiply-adds (MACs)": f"{macs:,}",
+    }
+    body = "\n".join(f"| {name} | {number.replace('-', '−')} |" for name, number in rows.items())
+    st.markdown(f"| | |\n|:--|--:|\n{body}")
+
+
+_EXAMPLES = {
+    "image": "This image",
+    "five": "5 px, K 3, S 1, P 1",
+    "wide": "640 px, K 3, S 2, P 0",
+    "other": "Other numbers",
+}
+
+
+def _size_card(image: NDArray[np.float32], setup: Setup) -> None:
+    chosen = st.selectbox("Output size of", list(_EXAMPLES), format_func=_EXAMPLES.__getitem__, key="kernels.sized")
+    stride, padding, dilation = (setup.geometry[name] for name in ("stride", "padding", "dilation"))
+    if chosen == "image":
+        sizes = {"W": (image.shape[1], setup.kernel.shape[1]), "H": (image.shape[0], setup.kernel.shape[0])}
+        formulas = {
+            axis: size_formula(size, kernel, stride=stride, padding=padding, dilation=dilation)
+            for axis, (size, kernel) in sizes.items()
+        }
+    elif chosen == "other":
+        with st.container(horizontal=True, gap="small"):
+            given = [
+                int(st.number_input(letter, low, 4096, start, key=f"kernels.size.{letter}", help=meaning, width=84))
+                for letter, low, start, meaning in (
+                    ("W", 1, 28, "input size, px"),
+                    ("K", 1, 5, "kernel size, px"),
+                    ("S", 1, 1, "stride, px"),
+                    ("P", 0, 2, "padding, px on each side"),
+                    ("D", 1, 1, "dilation, px"),
+                )
+            ]
+        formulas = {"W": size_formula(given[0], given[1], stride=given[2], padding=given[3], dilation=given[4])}
+    else:
+        size, kernel, stride, padding = (5, 3, 1, 1) if chosen == "five" else (640, 3, 2, 0)
+        formulas = {"W": size_formula(size, kernel, stride=stride, padding=padding)}
+    st.latex(next(iter(formulas.values())).latex_symbols)
+    if len({formula.latex for formula in formulas.values()}) == 1:
+        formulas = {"": next(iter(formulas.values()))}
+    for axis, formula in formulas.items():
+        st.latex(f"{axis}:\\ {formula.latex}" if len(formulas) > 1 else formula.latex)
+        if formula.dropped:
+            st.caption(f"The last {formula.dropped} of the padded pixels are reached by no window.")

@@ -1,0 +1,26 @@
+"""The script that Streamlit runs for every visitor: the menu, the workbench, and the page that was asked for."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from cnnlab.ui import errors, navigation, page, state, workbench
+
+# An image file, not a Material symbol: the latter would be fetched from a font server outside.
+st.set_page_config(page_title="CNN Lab", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
+page.style()
+
+found = navigation.present()
+sections: dict[str, list[object]] = {}
+for key, entry in found.items():
+    sections.setdefault(navigation.PAGES[key].section, []).append(entry)
+chosen = st.navigation(sections)  # pyright: ignore[reportArgumentType] - its own pages, typed too narrowly
+
+state.arrive(chosen.url_path)
+try:
+    with st.sidebar, errors.shown():
+        workbench.show()
+    with errors.shown():
+        chosen.run()
+finally:
+    state.settle()

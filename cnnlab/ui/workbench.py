@@ -1,0 +1,95 @@
+"""The workbench: what is carried from page to page. Now the current image; a net and an epoch will join it."""
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from cnnlab.errors import InputRejected
+from cnnlab.images import SAMPLES, RgbImage, load_sample, to_grey, to_jpeg
+from cnnlab.ui import intake, state
+
+_LONGEST = 1024  # px; a user's own picture is kept no larger, 3 MB at most
+# Streamlit's own hash of a large array looks at a sample of it, and takes near twins for the same.
+_BY_DIGEST = {RgbImage: lambda picture: picture.digest}
+_OWN = "upload"
+_OWN_IMAGE = "workbench.own"
+
+
+def _image_of_link(text: str) -> str:
+    if text == _OWN and _OWN_IMAGE not in st.session_state:
+        raise InputRejected(
+            "it was made with somebody's own picture, which a link does not carry; a sample is shown in its place"
+        )
+    if text != _OWN and text not in SAMPLES:
+        raise InputRejected(f"there is no sample called '{text[:40]}'; another one is shown in its place")
+    return text
+
+
+_IMAGE = state.Setting(key="workbench.image", param="image", default=next(iter(SAMPLES)), parse=_image_of_link)
+
+
+def image() -> RgbImage:
+    """The current image, at most 1024 px on its longer side."""
+    key = st.session_state[_IMAGE.key]
+    return st.session_state[_OWN_IMAGE] if key == _OWN else load_sample(key)
+
+
+def label() -> str:
+    """What the current image is called."""
+    key = st.session_state[_IMAGE.key]
+    return image().name or "Your picture" if key == _OWN else SAMPLES[key].label
+
+
+def show() -> None:
+    """Draw the workbench, for the sidebar, and answer what is changed there."""
+    state.restore([_IMAGE])
+    current = image()
+    with st.container(key="workbench"):
+        st.caption("Current image")
+        st.image(_thumbnail(current), width="stretch")
+        st.markdown(f"**{_plain(label())}**  \n{current.width} × {current.height} px")
+        for note in current.notes:
+            st.caption(_plain(note))
+        if st.button("Change image", key="workbench.change", icon=":material/image:", width="stretch"):
+            _change()
+
+
+@st.dialog("Change image", width="large")
+def _change() -> None:
+    chosen = intake.choose()
+    if chosen is None:
+        return
+    key, picture = chosen
+    if not key:
+        st.session_state[_OWN_IMAGE] = intake.reduced(picture, _LONGEST)
+    st.session_state[_IMAGE.key] = key or _OWN
+    st.rerun()
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_BY_DIGEST)
+def _thumbnail(current: RgbImage) -> bytes:
+    return to_jpeg(intake.reduced(current, 320).pixels)
+
+
+def _plain(text: str) -> str:
+    """A user's text, such as a file name, as text: nothing in it is taken for Markdown."""
+    shortened = text if len(text) <= 60 else f"{text[:40]}…{text[-16:]}"
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|$:~&" else c for c in shortened if c.isprintable())
+
+
+def grey(longest: int) -> NDArray[np.float32]:
+    """The current image in grey, (H, W) in [0, 1], its longer side at most `longest` px. Shared: do not write to it."""
+    return _scaled(image(), longest, as_grey=True)
+
+
+def colour(longest: int) -> NDArray[np.float32]:
+    """The current image, (H, W, 3) in [0, 1], its longer side at most `longest` px. Shared: do not write to it."""
+    return _scaled(image(), longest, as_grey=False)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_BY_DIGEST)
+def _scaled(current: RgbImage, longest: int, *, as_grey: bool) -> NDArray[np.float32]:
+    pixels = intake.reduced(current, longest).pixels
+    scaled = to_grey(pixels) if as_grey else pixels.astype(np.float32) / np.float32(255)
+    scaled.flags.writeable = False
+    return scaled

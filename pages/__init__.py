@@ -1,0 +1,1 @@
+"""The pages of the lab, one thin file each. They are run by Streamlit, not imported."""

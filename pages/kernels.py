@@ -1,0 +1,50 @@
+"""Kernel playground: what does this kernel do to my image, and how is each number made?"""
+
+from cnnlab.ops import apply_kernel, equivariance, fit_kernel, frequency_response, separability, window_steps
+from cnnlab.ui import page, workbench
+from cnnlab.ui.playground import beyond, controls, export, making, results
+
+SETTINGS = (*controls.SETTINGS, results.AT, *making.SETTINGS, *beyond.SETTINGS)
+TRIES = {
+    "Edges of a zone plate": (
+        "Sobel X answers to vertical edges only: the rings fade where they run across.",
+        {"workbench.image": "zone_plate", "kernels.preset": "sobel_x", "kernels.scaling": "signed"},
+    ),
+    "A stride that invents patterns": (
+        "The fine outer rings come back as coarse ones: aliasing. A Gaussian before the stride would prevent it.",
+        {"workbench.image": "zone_plate", "kernels.preset": "identity", "kernels.stride": 4},
+    ),
+    "Threads of a cloth": (
+        "A Gabor kernel answers where lines have its direction and spacing.",
+        {"workbench.image": "brick", "kernels.preset": "gabor", "kernels.scaling": "signed"},
+    ),
+}
+
+page.head("kernels", SETTINGS)
+page.chips("kernels.tries", TRIES, SETTINGS)
+
+
+@page.fragment
+def playground() -> None:
+    """Read the controls, apply the kernel once, draw what came back."""
+    left, middle, right = page.columns()
+    with left:
+        setup = controls.read()
+    grey_hw = workbench.grey(setup.longest)
+    image = grey_hw if setup.channels == "grey" else workbench.colour(setup.longest)
+    response = results.respond(image, setup)
+    with middle:
+        results.pictures(image, response, setup)
+    with right:
+        results.numbers(image, response, setup)
+    making.show(image, setup)
+    beyond.show(grey_hw, setup)
+    export.show(response, setup)
+
+
+playground()
+page.code(
+    "kernels.code",
+    __file__,
+    [apply_kernel, window_steps, separability, frequency_response, equivariance, fit_kernel],
+)
