@@ -18,53 +18,65 @@ class Scaling:
 
     Args:
         label: Name shown to people.
-        meaning: What a shade says, in a sentence.
-        limits: Array to the values of the darkest and the lightest shade.
+        meaning: What the shades say, in a few words.
+        limits: Array and share to the values of the first and the last shade, between which at least that share of
+            the array lies.
         lut: Colours of the 256 shades, (256, 3).
     """
 
     label: str
     meaning: str
-    limits: Callable[[NDArray[np.float32]], tuple[float, float]]
+    limits: Callable[[NDArray[np.float32], float], tuple[float, float]]
     lut: Callable[[], NDArray[np.uint8]]
 
 
-def _symmetric(values: NDArray[np.float32]) -> tuple[float, float]:
-    most = float(max(-values.min(), values.max(), 0.0)) or 1.0  # an all-zero map is neutral all over
+def _quantile(values: NDArray[np.float32], share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed."""
+    index = int(np.ceil(share * values.size)) - 1
+    return float(np.partition(values.ravel(), index)[index])
+
+
+def _symmetric(values: NDArray[np.float32], share: float) -> tuple[float, float]:
+    most = _from_zero(values, share)[1]
     return -most, most
 
 
-def _from_zero(values: NDArray[np.float32]) -> tuple[float, float]:
-    return 0.0, float(max(-values.min(), values.max())) or 1.0
+def _from_zero(values: NDArray[np.float32], share: float) -> tuple[float, float]:
+    sizes = np.abs(values)
+    # Where nearly all is zero the share falls on zero; an all-zero map is neutral all over.
+    return 0.0, _quantile(sizes, share) or float(sizes.max()) or 1.0
 
 
-def _full_range(values: NDArray[np.float32]) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
+def _full_range(values: NDArray[np.float32], share: float) -> tuple[float, float]:
+    tail = (1 - share) / 2
+    low, high = -_quantile(-values, 1 - tail), _quantile(values, 1 - tail)
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 SCALINGS: dict[str, Scaling] = {
     "signed": Scaling(
         label="Signed",
-        meaning="Blue is negative, orange positive, neutral zero; both ends are the largest absolute value.",
+        meaning="blue negative, orange positive",
         limits=_symmetric,
         lut=palette.diverging,
     ),
     "absolute": Scaling(
         label="Absolute",
-        meaning="The distance from zero, dark to light; the sign is dropped.",
+        meaning="distance from zero",
         limits=_from_zero,
         lut=palette.sequential,
     ),
     "clamped": Scaling(
         label="Clamped 0–255",
-        meaning="0 is black and 1 white, as in a picture file (0 to 255); what lies outside is cut off.",
-        limits=lambda _: (0.0, 1.0),
+        meaning="0 black, 1 white, as in a file",
+        limits=lambda _values, _share: (0.0, 1.0),
         lut=palette.greys,
     ),
     "stretched": Scaling(
         label="Stretched",
-        meaning="The smallest value is black, the largest white.",
+        meaning="smallest black, largest white",
         limits=_full_range,
         lut=palette.greys,
     ),
@@ -81,8 +93,8 @@ class Picture:
         minimum: Value of code 0.
         maximum: Value of code 255.
         counts: Histogram of the values between minimum and maximum, `BINS` equal bins.
-        num_below: Values cut off below the minimum.
-        num_above: Values cut off above the maximum.
+        num_below: Values below the minimum, shown like it.
+        num_above: Values above the maximum, shown like it.
     """
 
     pixels: NDArray[np.uint8]
@@ -104,7 +116,11 @@ class Picture:
 
 
 def to_picture(
-    values: NDArray[np.float32], scaling: str = "signed", *, limits: tuple[float, float] | None = None
+    values: NDArray[np.float32],
+    scaling: str = "signed",
+    *,
+    share: float = 1.0,
+    limits: tuple[float, float] | None = None,
 ) -> Picture:
     """Map numbers to shades.
 
@@ -114,6 +130,8 @@ def to_picture(
     Args:
         values: Array (H, W) or (H, W, 3), finite.
         scaling: Key of `SCALINGS`.
+        share: How much of the array lies between the ends, above 0.5 to 1; the few beyond take the colour of the end.
+            Rare large numbers then do not pale all others.
         limits: Values of the first and last shade, in place of the scaling's own: pictures that are compared share
             them.
 
@@ -125,7 +143,7 @@ def to_picture(
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] == 3)) or values.size == 0:
         raise InputRejected(f"An array of shape {values.shape} is no picture; (H, W) or (H, W, 3) is.")
     chosen = SCALINGS[scaling]
-    low, high = limits or chosen.limits(values)
+    low, high = limits or chosen.limits(values, share)
     shown = np.abs(values) if scaling == "absolute" else values
     unclipped = (shown - np.float32(low)) * np.float32(255.0 / (high - low))
     codes = np.rint(np.clip(unclipped, 0.0, 255.0)).astype(np.uint8)
@@ -137,6 +155,6 @@ def to_picture(
         maximum=high,
         counts=tuple(int(count) for count in per_code.reshape(BINS, -1).sum(axis=1)),
         # Half a shade of tolerance: rounding at the ends is not clipping.
-        num_below=int(np.count_nonzero(unclipped < -0.5)) if scaling == "clamped" else 0,
-        num_above=int(np.count_nonzero(unclipped > 255.5)) if scaling == "clamped" else 0,
+        num_below=int(np.count_nonzero(unclipped < -0.5)),
+        num_above=int(np.count_nonzero(unclipped > 255.5)),
     )

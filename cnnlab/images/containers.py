@@ -44,8 +44,8 @@ class Packed:
         frames: Number of pictures in the file, or None if there are too many to count.
         passes: How often unpacking goes over the whole picture.
         working_bytes: What unpacking needs beside the unpacked pixels.
-        coding: The way of storing, where it matters for limits: "progressive", "run lengths", "lossless" or
-            "".
+        coding: The way of storing where limits depend on it: "progressive", "interlaced", "lossless", "run lengths"
+            or "".
     """
 
     kind: str
@@ -308,7 +308,8 @@ def _png_profile(chunk: bytes) -> bytes | None:
 
 # JPEG
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+# The last 0xFF of a filling and the marker. Matching the whole filling would take time with its length squared.
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _JPEG_FRAMES = {
     0xC0: "",
     0xC1: "",

@@ -224,7 +224,7 @@ def _webp_seconds(packed: Packed) -> float:
     """
     pixel_ns, byte_ns = (4, 65) if packed.coding == "lossless" else (12, 45)
     if packed.has_alpha:
-        pixel_ns += 6
+        pixel_ns += 6 if packed.coding == "lossless" else 10
     return (packed.height * packed.width * pixel_ns + len(packed.stream) * byte_ns) * 1e-9
 
 

@@ -50,15 +50,14 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.channels not in _CHANNELS:
             raise InputRejected(f"Channels must be rgb, bgr or grey, got {self.channels!r}.")
-        sides = (self.resize,) if isinstance(self.resize, int) else self.resize or ()
-        if self.resize is not None and (len(sides) not in (1, 2) or not all(map(_is_side, sides))):
+        if self.resize is not None and not (_is_side(self.resize) or _is_size(self.resize)):
             raise InputRejected(
                 f"Resize must be a side or (height, width) of 1 to {_MAX_SIDE} px, or None, got {self.resize!r}."
             )
-        if self.crop is not None and (len(self.crop) != 2 or not all(map(_is_side, self.crop))):
+        if self.crop is not None and not _is_size(self.crop):
             raise InputRejected(f"Crop must be (height, width) of 1 to {_MAX_SIDE} px, or None, got {self.crop!r}.")
         if self.crop and self.resize is not None:
-            room = sides if len(sides) == 2 else (sides[0], sides[0])
+            room = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
             if self.crop[0] > room[0] or self.crop[1] > room[1]:
                 raise InputRejected(
                     f"Crop {self.crop[1]} × {self.crop[0]} px may exceed the picture resized to {self.resize}. "
@@ -175,6 +174,10 @@ def to_tensor(image: RgbImage, preprocessing: Preprocessing) -> torch.Tensor:
 
 def _is_side(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_SIDE
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_side, value))
 
 
 def _per_channel(names: tuple[str, ...], values: tuple[float, ...]) -> str:

@@ -120,43 +120,43 @@ def _three_channels(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _grid() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Rows and columns counted from the middle, -127.5 to 127.5."""
     from_middle = np.arange(_SIDE) - (_SIDE - 1) / 2
     rows, columns = np.meshgrid(from_middle, from_middle, indexing="ij")
     return rows, columns
 
 
-def checkerboard() -> NDArray[np.float64]:
+def checkerboard() -> NDArray[np.floating]:
     """Squares of 32 px, white at the top left."""
     rows, columns = np.indices((_SIDE, _SIDE)) // 32
     return ((rows + columns + 1) % 2).astype(np.float64)
 
 
-def gradient() -> NDArray[np.float64]:
+def gradient() -> NDArray[np.floating]:
     """From black at the left to white at the right, one level a column."""
     return np.tile(np.arange(_SIDE) / (_SIDE - 1), (_SIDE, 1))
 
 
-def impulse() -> NDArray[np.float64]:
+def impulse() -> NDArray[np.floating]:
     """One white pixel at row 128, column 128."""
     picture = np.zeros((_SIDE, _SIDE))
     picture[_SIDE // 2, _SIDE // 2] = 1
     return picture
 
 
-def circle() -> NDArray[np.float64]:
+def circle() -> NDArray[np.floating]:
     """A white disc of radius 80 px; the rim fades over one pixel."""
     rows, columns = _grid()
     return np.clip(80.5 - np.hypot(rows, columns), 0, 1)
 
 
-def stripes() -> NDArray[np.float64]:
+def stripes() -> NDArray[np.floating]:
     """Upright stripes, 8 px white and 8 px black."""
     return np.tile((np.arange(_SIDE) // 8 + 1) % 2, (_SIDE, 1)).astype(np.float64)
 
 
-def zone_plate() -> NDArray[np.float64]:
+def zone_plate() -> NDArray[np.floating]:
     """Rings that grow finer outwards: (1 + sin(π r² / 256)) / 2 with r the distance from the middle in pixels.
 
     The local frequency is r / 256 cycles a pixel, so at the middle of each side, r = 128, it reaches one half: the

@@ -42,10 +42,11 @@ def _tanh(x: ArrayLike) -> Float32Array:
 
 
 def _sigmoid(x: ArrayLike) -> Float32Array:
-    values = np.asarray(x, dtype=np.float32)
+    values: Float32Array = np.asarray(x, dtype=np.float32)
     # e^-|x| never overflows; 1/(1 + e^-x) would for x below -88.
     small = np.exp(-np.abs(values))
-    return np.where(values >= 0, np.float32(1), small) / (1 + small)
+    share = np.where(values >= 0, np.ones_like(small), small) / (1 + small)
+    return share.astype(np.float32, copy=False)
 
 
 def _silu(x: ArrayLike) -> Float32Array:

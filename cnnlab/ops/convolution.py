@@ -183,7 +183,8 @@ def apply_kernel(
 
     Returns:
         Response, shape (H', W') or (H', W', C), sizes as in `output_size`. Unclipped: Sobel goes down to −4 and up
-        to 4 on a picture in [0, 1]. Within 1e-5 · max(1, Σ|kernel| · max|image|) of the exact sums.
+        to 4 on a picture in [0, 1]; sums too large for float32 become infinite, as in PyTorch. Within
+        1e-5 · max(1, Σ|kernel| · max|image|) of the exact sums.
 
     Raises:
         InputRejected: The picture, the kernel or a setting cannot be used, or the window does not fit.
@@ -406,25 +407,32 @@ def _correlate(picture: Float32Array, kernel_hw: Float32Array, settings: _Settin
     rows_out, cols_out = output_hw
     cols_wide = (cols_out - 1) * stride_h + 1
     total: Float32Array | None = None
+    # Fresh memory costs as much as filtering it with a 3 × 3 kernel, so the parts of a sum share one piece.
+    rows_most = max(rows_out, -(-picture.shape[0] // stride_v))
+    scratch = np.empty((rows_most, *picture.shape[1:]), np.float32) if len(parts) > 1 else None
     for part in parts:
         rows = picture[part.first_row :: stride_v]
         if rows.shape[0] == 0 or part.first_output >= rows_out:  # these taps meet nothing but zeros
             continue
         if part.anchor_row and rows.shape[0] < rows_out:
             rows = _with_border(rows, (0, rows_out - rows.shape[0], 0, 0), "zeros")
-        response = cv2.filter2D(
-            rows,
-            cv2.CV_32F,
-            part.taps_hw,
-            anchor=(pad_h, part.anchor_row),
-            delta=settings.bias if total is None else 0.0,
-            borderType=border,
+        response = np.asarray(
+            cv2.filter2D(
+                rows,
+                cv2.CV_32F,
+                part.taps_hw,
+                dst=scratch[: rows.shape[0]] if scratch is not None else None,
+                anchor=(pad_h, part.anchor_row),
+                delta=settings.bias if total is None else 0.0,
+                borderType=border,
+            ),
+            np.float32,
         )
         wanted = response[: rows_out - part.first_output, :cols_wide:stride_h]
         if total is not None:
             total[part.first_output : part.first_output + wanted.shape[0]] += wanted
         elif wanted.shape[0] == rows_out:
-            total = response if wanted.shape == response.shape else wanted.copy()
+            total = response if scratch is None and wanted.shape == response.shape else wanted.copy()
         else:
             total = np.full((*output_hw, *picture.shape[2:]), settings.bias, np.float32)
             total[part.first_output : part.first_output + wanted.shape[0]] = wanted
@@ -469,10 +477,12 @@ def _parts(spread_hw: Float32Array, stride: int, padding: int, dilation: int, *,
         classes.setdefault(a, []).append((u, q))
     width = spread_hw.shape[1]
     for a, members in classes.items():
-        # Few taps on a wide area: cut before filter2D would turn to Fourier, about four times as slow then.
-        most_rows = (_FOURIER_AREA - 1) // width if len(members) * taps <= _MAX_DIRECT_TAPS else spread_hw.size
+        most_rows = members[-1][1] - members[0][1] + 1
+        if len(members) * taps <= _MAX_DIRECT_TAPS:
+            # Few taps on a wide area: cut before filter2D would turn to Fourier, about four times as slow then.
+            most_rows = max(1, (_FOURIER_AREA - 1) // width)
         while members:
-            group = [(u, q) for u, q in members if q - members[0][1] < max(1, most_rows)]
+            group = [(u, q) for u, q in members if q - members[0][1] < most_rows]
             members = members[len(group) :]
             low, high = group[0][1], group[-1][1]
             taps_hw = np.zeros((high - low + 1, width), np.float32)
@@ -487,7 +497,8 @@ def _parts(spread_hw: Float32Array, stride: int, padding: int, dilation: int, *,
 
 
 def _with_border(picture: Float32Array, top_bottom_left_right: tuple[int, int, int, int], mode: str) -> Float32Array:
-    return cv2.copyMakeBorder(picture, *top_bottom_left_right, _BORDERS[mode], value=(0.0,) * 4)
+    bordered = cv2.copyMakeBorder(picture, *top_bottom_left_right, _BORDERS[mode], value=(0.0,) * 4)
+    return np.asarray(bordered, np.float32)
 
 
 def _seen(first: int, count: int, kernel: int, settings: _Settings, *, axis: int) -> NDArray[np.int64]:

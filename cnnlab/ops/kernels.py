@@ -114,7 +114,7 @@ def _laplacian_of_gaussian(size: int, sigma: float) -> KernelArray:
 def _motion_blur(length: int, angle: float) -> KernelArray:
     # A line of points, each shared out among the four cells around it, so that every angle is drawn equally heavy.
     radians = math.radians(angle)
-    along = np.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * length + 1)
+    along = (np.arange(16 * length) + 0.5) / 16 - length / 2
     middle = (length - 1) / 2
     rows = np.clip(middle - along * math.sin(radians), 0, length - 1)
     cols = np.clip(middle + along * math.cos(radians), 0, length - 1)
@@ -574,7 +574,7 @@ def kernel_torch_code(
         if padding_mode == "zeros":
             arguments.append(f"padding={padding}")
         else:
-            vertical, horizontal = padding if isinstance(padding, tuple) else (padding, padding)
+            vertical, horizontal = (padding, padding) if isinstance(padding, int) else padding
             sides = (horizontal, horizontal, vertical, vertical)
             lines.append(f'x = F.pad(x, {sides}, mode="{padding_mode}")  # left, right, top, bottom')
     if dilation not in (1, (1, 1)):

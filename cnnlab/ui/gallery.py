@@ -26,7 +26,7 @@ def kernels(keys: list[str]) -> None:
 def _shown(grey_hw: NDArray[np.float32], key: str) -> bytes:
     kernel = build_kernel(key)
     response = apply_kernel(grey_hw, kernel)
-    return to_jpeg(to_picture(response, "signed" if kernel.sum() < _SIGNED_SUM else "clamped").rgb())
+    return to_jpeg(to_picture(response, "signed" if kernel.sum() < _SIGNED_SUM else "clamped", share=0.98).rgb())
 
 
 def pages() -> None:

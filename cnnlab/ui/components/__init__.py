@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import streamlit as st
+from streamlit.components.v2 import component
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def view(folder: Path, name: str, html: str) -> Mount:
     """
     css = (_HERE / "shared" / "base.css").read_text("utf-8") + (folder / "style.css").read_text("utf-8")
     # A string with no line break inside would be taken for a file name.
-    return st.components.v2.component(name, html=f"\n{html}\n<!-- \n -->", css=css, js=joined(folder / "view.js"))
+    return component(name, html=f"\n{html}\n<!-- \n -->", css=css, js=joined(folder / "view.js"))
 
 
 def joined(entry: Path) -> str:
@@ -90,6 +90,11 @@ def lut_hex(lut: NDArray[np.uint8]) -> str:
     if lut.shape != (256, 3) or lut.dtype != np.uint8:
         raise TypeError(f"A colour table is uint8 of shape (256, 3), got {lut.dtype} {lut.shape}.")
     return lut.tobytes().hex()
+
+
+def held(state: Any, name: str) -> Any:
+    """What a view's state holds under a name. It came from a browser: None for anything unexpected."""
+    return state.get(name) if hasattr(state, "get") else None
 
 
 def ignore() -> None:

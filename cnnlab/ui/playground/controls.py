@@ -25,7 +25,7 @@ from cnnlab.ui import state
 from cnnlab.ui.components.matrix_grid import matrix_grid
 
 OWN = "own"
-CHANNELS = {"grey": "Grey", "each": "Each channel", "sum": "Channels summed"}
+CHANNELS = {"grey": "Grey", "each": "R, G, B", "sum": "Sum"}
 SIZES = (128, 256, 512, 1024)
 
 _SHOWN = "kernels.shown"
@@ -58,9 +58,10 @@ FLIP = state.flag("kernels.flip", "flip")
 USED = state.choice("kernels.channels", "channels", CHANNELS, "grey")
 ACTIVATION = state.choice("kernels.activation", "activation", ACTIVATIONS, "none")
 SCALING = state.choice("kernels.scaling", "show", SCALINGS, "signed")
+SHARE = state.choice("kernels.share", "ends", ["99", "100"], "99")
 SIZE = state.choice("kernels.size", "size", [str(size) for size in SIZES], "512")
 
-SETTINGS = (PRESET, STRIDE, PADDING, MODE, DILATION, BIAS, FLIP, USED, ACTIVATION, SCALING, SIZE)
+SETTINGS = (PRESET, STRIDE, PADDING, MODE, DILATION, BIAS, FLIP, USED, ACTIVATION, SCALING, SHARE, SIZE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,18 +168,19 @@ def _kernel(preset: str) -> NDArray[np.float32]:
 
 
 def _geometry(kernel: NDArray[np.float32]) -> dict[str, Any]:
-    stride = st.slider(
-        "Stride", 1, 8, key=STRIDE.key, help="Raise it and the window jumps: the result shrinks by this factor."
-    )
     most = max(kernel.shape)
     st.session_state[PADDING.key] = min(st.session_state[PADDING.key], most)
-    padding = st.slider(
+    left, right = st.columns(2, gap="small")
+    stride = left.slider(
+        "Stride", 1, 8, key=STRIDE.key, help="Raise it and the window jumps: the result shrinks by this factor."
+    )
+    padding = right.slider(
         "Padding", 0, most, key=PADDING.key, help="Raise it and the result grows: the window starts outside the image."
     )
     st.segmented_control(
         "Image", list(CHANNELS), format_func=CHANNELS.__getitem__, key=USED.key, required=True,
-        help="Grey: one map. Each channel: red, green and blue filtered on their own. Summed: as a network does it, "
-        "the three maps added up.",
+        help="Grey: one map. R, G, B: the three channels filtered on their own. Sum: their three maps added up, as a "
+        "network does it.",
     )  # fmt: skip
     with st.expander("More"):
         mode = st.selectbox(

@@ -5,19 +5,19 @@ import streamlit as st
 from cnnlab.figures.pictures import to_picture
 from cnnlab.images import to_png
 from cnnlab.ops import kernel_json, kernel_torch_code
-from cnnlab.ui.playground.controls import SCALING, Setup
+from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 from cnnlab.ui.playground.results import Response
 
 
 def show(response: Response, setup: Setup) -> None:
     """Draw the downloads and the code."""
     st.subheader("Take it with you", anchor=False)
-    scaling = st.session_state[SCALING.key]
+    scaling, share = st.session_state[SCALING.key], int(st.session_state[SHARE.key]) / 100
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "Result as PNG",
             # Made when it is asked for: encoding costs more than all the rest of this page.
-            lambda: to_png(to_picture(response.values, scaling).rgb()),
+            lambda: to_png(to_picture(response.values, scaling, share=share).rgb()),
             "result.png",
             "image/png",
             on_click="ignore",

@@ -10,7 +10,7 @@ from cnnlab.ui import state
 from cnnlab.ui.components.conv_steps import conv_steps
 from cnnlab.ui.components.matrix_grid import matrix_grid
 from cnnlab.ui.playground.controls import Setup, as_rows, typed
-from cnnlab.ui.playground.results import AT
+from cnnlab.ui.playground.results import pointed_at
 
 SOURCES = {
     "window": "Window of the image",
@@ -99,9 +99,8 @@ def show(image: NDArray[np.float32], setup: Setup) -> None:
 
 def _around(shape: tuple[int, ...], setup: Setup) -> tuple[int, int, int, int]:
     """The output cells to show: a square around the picked one, as many as keep the numbers readable."""
-    row, col = st.session_state[AT.key]
     starts, counts = [], []
-    for axis, (centre, size) in enumerate(zip((row, col), shape, strict=False)):
+    for axis, (centre, size) in enumerate(zip(pointed_at(shape), shape, strict=False)):
         span = setup.geometry["dilation"] * (setup.kernel.shape[axis] - 1) + 1
         fits = max(1, (_PATCH - span) // setup.geometry["stride"] + 1)
         count = min(_CELLS, fits, size)

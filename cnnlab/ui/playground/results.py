@@ -1,5 +1,6 @@
 """The image, what the kernel makes of it, and the numbers that go with both."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from cnnlab.figures.pictures import SCALINGS, Picture, to_picture
 from cnnlab.ops import ACTIVATIONS, ChannelSum, apply_kernel, channel_sum, separability, size_formula
 from cnnlab.ui import state
 from cnnlab.ui.components.picture import picture
-from cnnlab.ui.playground.controls import SCALING, Setup
+from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 
+_PICKED = "kernels.picked"
 AT = state.Setting(
     key="kernels.at",
     param="at",
@@ -64,7 +66,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
     """Draw image and result side by side, pixels of both at the same size, and take up where the user points."""
     source = to_picture(image, "clamped")
     scaling = st.session_state[SCALING.key]
-    result = to_picture(response.values, scaling)
+    result = to_picture(response.values, scaling, share=int(st.session_state[SHARE.key]) / 100)
     geometry = setup.geometry
     span = [geometry["dilation"] * (side - 1) + 1 for side in setup.kernel.shape]
     across = {
@@ -82,7 +84,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             alt="The current image",
             title=f"Image, {image.shape[1]} × {image.shape[0]} px",
             lut=source.lut if source.pixels.ndim == 2 else None,
-            legend=legend(source, "0 is black, 1 is white"),
+            legend=legend(source, "0 black, 1 white"),
             link="kernels",
             mapping={"scale_row": 1, "scale_col": 1, "offset_row": 0, "offset_col": 0,
                      "window_rows": span[0], "window_cols": span[1]},
@@ -98,46 +100,53 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             link="kernels",
             mapping=across,
         )
-    st.segmented_control(
-        "Show the result",
-        list(SCALINGS),
-        format_func=lambda key: SCALINGS[key].label,
-        key=SCALING.key,
-        required=True,
-        help="How numbers become shades. The numbers stay the same.",
-    )
+    with st.container(horizontal=True, gap="medium"):
+        st.segmented_control(
+            "Show the result",
+            list(SCALINGS),
+            format_func=lambda key: SCALINGS[key].label,
+            key=SCALING.key,
+            required=True,
+            help="How numbers become shades. The numbers stay the same.",
+        )
+        st.segmented_control(
+            "Scale ends at",
+            ["99", "100"],
+            format_func={"99": "99 % of the values", "100": "the largest"}.__getitem__,
+            key=SHARE.key,
+            required=True,
+            help="A few large numbers make all others pale. Leave them out of the scale, and the rest can be seen.",
+        )
     _cut_off(result)
-    _take_up(at_source, at_result, across, response.values.shape)
+    _take_up(at_source, at_result, across)
     if response.summed is not None:
         _partials(response.summed)
 
 
 def _cut_off(result: Picture) -> None:
-    if result.num_below or result.num_above:
-        size = result.pixels.size
-        st.caption(
-            f"Cut off: {result.num_below / size:.1%} of the numbers are below 0, {result.num_above / size:.1%} above 1."
-        )
+    beyond = (result.num_below + result.num_above) / result.pixels.size
+    if beyond:
+        st.caption(f"{beyond:.1%} of the numbers lie beyond the ends of the scale and are shown like them.")
 
 
 def _take_up(
-    at_source: tuple[int, int] | None,
-    at_result: tuple[int, int] | None,
-    across: dict[str, float],
-    shape: tuple[int, ...],
+    at_source: tuple[int, int] | None, at_result: tuple[int, int] | None, across: Mapping[str, float]
 ) -> None:
     """Keep the output cell that belongs to the latest click, in either picture."""
-    seen = st.session_state.get("kernels.picked", (None, None))
-    if (at_source, at_result) != seen:
-        st.session_state["kernels.picked"] = (at_source, at_result)
-        if at_result != seen[1] and at_result is not None:
-            st.session_state[AT.key] = at_result
-        elif at_source is not None:
-            row = round((at_source[0] - across["offset_row"]) / across["scale_row"])
-            col = round((at_source[1] - across["offset_col"]) / across["scale_col"])
-            st.session_state[AT.key] = (max(row, 0), max(col, 0))
+    before = st.session_state.get(_PICKED, (None, None))
+    st.session_state[_PICKED] = (at_source, at_result)
+    if at_result is not None and at_result != before[1]:
+        st.session_state[AT.key] = at_result
+    elif at_source is not None and at_source != before[0]:
+        row = round((at_source[0] - across["offset_row"]) / across["scale_row"])
+        col = round((at_source[1] - across["offset_col"]) / across["scale_col"])
+        st.session_state[AT.key] = (max(row, 0), max(col, 0))
+
+
+def pointed_at(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Row and column of the output cell that the user points to, or of the middle one; inside `shape`."""
     row, col = st.session_state[AT.key] or (shape[0] // 2, shape[1] // 2)
-    st.session_state[AT.key] = (min(row, shape[0] - 1), min(col, shape[1] - 1))
+    return min(row, shape[0] - 1), min(col, shape[1] - 1)
 
 
 def _partials(summed: ChannelSum) -> None:
@@ -215,10 +224,15 @@ def _size_card(image: NDArray[np.float32], setup: Setup) -> None:
     else:
         size, kernel, stride, padding = (5, 3, 1, 1) if chosen == "five" else (640, 3, 2, 0)
         formulas = {"W": size_formula(size, kernel, stride=stride, padding=padding)}
-    st.latex(next(iter(formulas.values())).latex_symbols)
+    st.latex(r"\textsf{output} = " + next(iter(formulas.values())).latex_symbols)
     if len({formula.latex for formula in formulas.values()}) == 1:
         formulas = {"": next(iter(formulas.values()))}
     for axis, formula in formulas.items():
-        st.latex(f"{axis}:\\ {formula.latex}" if len(formulas) > 1 else formula.latex)
+        lines = formula.latex.replace(" = ", r" \\ &= ")
+        st.latex(
+            rf"\begin{{aligned}} {axis}: &\ {lines} \end{{aligned}}"
+            if axis
+            else rf"\begin{{aligned}} &\ {lines} \end{{aligned}}"
+        )
         if formula.dropped:
-            st.caption(f"The last {formula.dropped} of the padded pixels are reached by no window.")
+            st.caption(f"No window reaches the last {formula.dropped} px.")

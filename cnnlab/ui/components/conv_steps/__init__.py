@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -95,4 +96,6 @@ def conv_steps(
         "caption": caption,
     }
     arrays = [patch_hw, kernel_hw, output_hw, *([] if activated_hw is None else [activated_hw]), padding_hw]
-    _mount(key=key, data=pack(header, b"".join(array.tobytes() for array in arrays)))
+    body = b"".join(array.tobytes() for array in arrays)
+    header["digest"] = hashlib.sha256(pack(header, body)).hexdigest()[:32]
+    _mount(key=key, data=pack(header, body))

@@ -2,7 +2,7 @@ import { unpack } from "../shared/bytes.js";
 import { paletteOf, rangeOf, tintCode } from "../shared/colour.js";
 import { createLegend } from "../shared/legend.js";
 import { clamp, formatAlike, formatNumber } from "../shared/numbers.js";
-import { element, icon, keepKey, liveView, oncePerFrame, prefersStillness, sharpContext, themeOf } from "../shared/stage.js";
+import { element, icon, keepKey, liveView, oncePerFrame, sharpContext, themeOf } from "../shared/stage.js";
 import {
   activationText,
   bracketed,
@@ -97,7 +97,13 @@ function createSteps(root) {
   let frameHandle = 0;
   let speakLater = 0;
   let gone = false;
-  const drawing = oncePerFrame(() => draw(1));
+  // While playing, the frame has come to rest and has been drawn there: nothing to do until the next step.
+  let rests = false;
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const drawing = oncePerFrame(() => {
+    rests = false;
+    draw(1);
+  });
 
   const countAll = () => results.length;
   const cellOf = (at) => ({ row: Math.floor(at / conv.outputSize[1]), col: at % conv.outputSize[1] });
@@ -123,7 +129,7 @@ function createSteps(root) {
       if (hatched && hatched[at]) hatch(context, x, y, side, palette.ink[codes[at]]);
       if (!numbers) continue;
       const text = texts[at];
-      const middle = y + side * (board === kernel && side >= PRODUCTS_FROM ? 0.4 : 0.58);
+      const middle = y + side * (board === kernel && side >= PRODUCTS_FROM ? 0.4 : board === input ? 0.63 : 0.52);
       if (hatched && hatched[at]) {
         context.strokeStyle = palette.css[codes[at]];
         context.lineWidth = 4;
@@ -184,6 +190,7 @@ function createSteps(root) {
     inputLegend.layout();
     outputLegend.layout();
     drawing.stop();
+    rests = false;
     draw(1);
   }
 
@@ -209,6 +216,8 @@ function createSteps(root) {
     if (gone || !conv || !layoutKey) return;
     const now = cellOf(index);
     if (index !== shownIndex) tell(now);
+    else if (playing && share >= 1 && rests) return;
+    rests = playing && share >= 1;
     const previous = index > 0 ? cellOf(index - 1) : now;
     const glides = share < 1 && previous.row === now.row;
     const behind = glides ? 1 - settle(share) : 0;
@@ -304,7 +313,7 @@ function createSteps(root) {
     const longest = (values, write) => values.reduce((most, value) => Math.max(most, write(value).length), 0);
     const chars = longest(conv.patch, bracketed) + longest(conv.kernel, bracketed) + 3;
     sumGrid.style.gridTemplateColumns = `repeat(${cols}, ${chars}ch)`;
-    sumGrid.replaceChildren(...Array.from({ length: conv.kernel.length }, () => element("span")));
+    sumGrid.replaceChildren(...Array.from({ length: conv.kernel.length }, () => element("span", { text: " " })));
     // As high as it will ever be: five rows, then it scrolls.
     sumBox.style.height = `calc(${Math.min(conv.kernelSize[0], 5)} * 1.6em + 4px)`;
     biasLine.hidden = conv.bias === 0;
@@ -318,7 +327,7 @@ function createSteps(root) {
     response = responseAt(conv, now.row, now.col);
     const spans = sumGrid.children;
     response.terms.forEach((term, tap) => {
-      spans[tap].textContent = termText(term, tap === 0);
+      spans[tap].firstChild.data = termText(term, tap === 0);
       spans[tap].classList.toggle("cl-quiet", conv.padding[term.row * conv.patchSize[1] + term.col] === 1);
     });
     total.textContent = `= ${formatNumber(response.sum)}`;
@@ -384,7 +393,7 @@ function createSteps(root) {
     }
     index = Math.floor(progress);
     // The frame slides in the first part of a step and rests for the remainder.
-    draw(prefersStillness() ? 1 : (progress - index) * 2.5);
+    draw(still.matches ? 1 : (progress - index) * 2.5);
   }
 
   function start() {
@@ -535,12 +544,9 @@ function createSteps(root) {
   return {
     update(component) {
       const message = unpack(component.data);
-      // The whole message is a few kilobytes: comparing it tells whether anything is new.
-      const next = Array.prototype.join.call(component.data);
-      const isNew = next !== digest;
       theme = themeOf(root);
-      if (isNew) {
-        digest = next;
+      if (message.header.digest !== digest) {
+        digest = message.header.digest;
         header = message.header;
         palette = paletteOf(header.tint);
         caption.textContent = header.caption;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import streamlit as st
 
-from cnnlab.ui.components import ignore, lut_hex, view
+from cnnlab.ui.components import held, ignore, lut_hex, view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,12 +112,10 @@ def _base(key: str, given: Matrix, version: int | str, edit: dict[str, Any] | No
 
 
 def _edit(state: Any, min_size: int, max_size: int) -> dict[str, Any] | None:
-    """The edit in a state that came from a browser, and so may hold anything."""
-    edit = state.get("edit") if hasattr(state, "get") else None
-    if not hasattr(edit, "get"):
-        return None
-    matrix = _rectangle(edit.get("matrix"), min_size, max_size)
-    return None if matrix is None else {"matrix": matrix, "base": edit.get("base")}
+    """The edit a state holds, if it is a matrix of an allowed size."""
+    edit = held(state, "edit")
+    matrix = _rectangle(held(edit, "matrix"), min_size, max_size)
+    return None if matrix is None else {"matrix": matrix, "base": held(edit, "base")}
 
 
 def _rectangle(rows: Any, min_size: int, max_size: int) -> Matrix | None:

@@ -33,7 +33,7 @@ export function parseCell(text) {
  * @returns {{block: Matrix} | {problem: string} | null} Null if this is a single number: ordinary typing.
  */
 export function parseBlock(text) {
-  const bare = text.replace(/\r\n?/g, "\n").replace(/\]\s*,?\s*\[/g, "\n").replace(/[[\]]/g, " ").replace(/^\n+|\s+$/g, "");
+  const bare = text.replace(/\r\n?/g, "\n").replace(/\]\s*,?\s*\[/g, "\n").replace(/[[\]]/g, " ").replace(/^\n+|[ \n]+$/g, "");
   const lines = bare.split("\n").filter((line, index, all) => line.trim() !== "" || all.length === 1);
   const separator = ["\t", ";", ","].find((mark) => bare.includes(mark));
   const rows = lines.map((line) => {

@@ -21,7 +21,7 @@ import {
 const instances = new WeakMap();
 
 const COLLAPSE_MS = 80;
-const AREA_HEIGHT = 242;
+const AREA_HEIGHT = 220;
 const UNDO_DEPTH = 50;
 
 const TOOLS = [

@@ -6,12 +6,12 @@ import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import numpy as np
 import streamlit as st
 
-from cnnlab.ui.components import ignore, lut_hex, pack, view
+from cnnlab.ui.components import held, ignore, lut_hex, pack, view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Legend(TypedDict):
     caption: NotRequired[str]
 
 
-class Mapping(TypedDict, total=False):
+class GroupMapping(TypedDict, total=False):
     """Where a picture's own (row, column) lies in the coordinates of its group: `offset + scale * own`.
 
     The coordinates are those of pixel centres, so `offset` is 0.5 where a pixel belongs between two others.
@@ -48,9 +48,7 @@ class Mapping(TypedDict, total=False):
     window_cols: float
 
 
-_mount = view(
-    Path(__file__).parent, "cnnlab_picture", '<div class="cl-root cl-picture" data-testid="picture">\n</div>'
-)
+_mount = view(Path(__file__).parent, "cnnlab_picture", '<div class="cl-root cl-picture" data-testid="picture">\n</div>')
 
 
 def picture(
@@ -61,7 +59,7 @@ def picture(
     lut: NDArray[np.uint8] | None = None,
     legend: Legend | None = None,
     link: str | None = None,
-    mapping: Mapping | None = None,
+    mapping: GroupMapping | None = None,
     title: str = "",
     max_height: int = 560,
     on_pick: Callable[[], None] | None = None,
@@ -100,7 +98,7 @@ def picture(
         "lut": None if lut is None else lut_hex(lut),
         "legend": None if legend is None else _plain(legend),
         "link": link,
-        "mapping": {name: float(number) for name, number in (mapping or {}).items()},  # type: ignore[arg-type]
+        "mapping": {name: float(number) for name, number in cast(dict[str, float], mapping or {}).items()},
         "alt": alt,
         "title": title,
         "maxHeight": max_height,
@@ -135,11 +133,9 @@ def _plain(legend: Legend) -> dict[str, Any]:
 
 
 def _picked(state: Any, height: int, width: int) -> tuple[int, int] | None:
-    """The pick in a state that came from a browser, and so may hold anything."""
-    pick = state.get("pick") if hasattr(state, "get") else None
-    if not hasattr(pick, "get"):
-        return None
-    row, col = pick.get("row"), pick.get("col")
+    """The pick a state holds, if it is a pixel of this picture."""
+    pick = held(state, "pick")
+    row, col = held(pick, "row"), held(pick, "col")
     if not (isinstance(row, int) and isinstance(col, int)):
         return None
     return (row, col) if 0 <= row < height and 0 <= col < width else None

@@ -70,6 +70,10 @@ function createPicture(root) {
   let group = null;
   let cursor = null;
   let framed = null;
+  // Size of the picture on the page, kept because asking for it between two drawings lays out the page.
+  let box = { width: 0, height: 0 };
+  let panel = { width: 0, height: 0 };
+  let panelSize = "";
   let pick = null;
   let pressed = null;
   let setState = () => {};
@@ -120,11 +124,10 @@ function createPicture(root) {
     frame.style.maxWidth = `${Math.max(1, (maxHeight * width) / height)}px`;
   }
 
-  const cellNow = () => ({ x: stage.clientWidth / painted.width, y: stage.clientHeight / painted.height });
+  const cellNow = () => ({ x: box.width / painted.width, y: box.height / painted.height });
 
   function drawGrid() {
-    if (!painted.width) return;
-    const box = { width: stage.clientWidth, height: stage.clientHeight };
+    if (!painted.width || !box.width) return;
     const cell = cellNow();
     const dense = window.devicePixelRatio || 1;
     pixels.style.imageRendering = cell.x * dense < 1 ? "auto" : "pixelated";
@@ -170,28 +173,27 @@ function createPicture(root) {
   }
 
   function drawMarks() {
-    if (gone || !painted.width) return;
+    if (gone || !painted.width || !box.width) return;
     const cell = cellNow();
-    const context = sharpContext(marks, stage.clientWidth, stage.clientHeight);
+    const context = sharpContext(marks, box.width, box.height);
     if (framed) {
       outline(context, framed.left * cell.x, framed.top * cell.y, framed.cols * cell.x, framed.rows * cell.y, theme.primary);
     }
+    loupe.hidden = !cursor;
+    if (cursor && cell.x < 6) {
+      const half = LOUPE_PIXELS / 2;
+      const left = (cursor.col + 0.5 - half) * cell.x;
+      const top = (cursor.row + 0.5 - half) * cell.y;
+      outline(context, left, top, LOUPE_PIXELS * cell.x, LOUPE_PIXELS * cell.y, "rgb(255 255 255 / 0.8)");
+    }
+    if (cursor && cell.x >= 3) outlinePixel(context, cell, cursor, "#fff");
     if (pick) {
       outlinePixel(context, cell, pick, theme.primary, 11);
       stage.dataset.pick = `${pick.row},${pick.col}`;
     } else {
       delete stage.dataset.pick;
     }
-    loupe.hidden = !cursor;
-    if (!cursor) return;
-    if (cell.x < 6) {
-      const half = LOUPE_PIXELS / 2;
-      const left = (cursor.col + 0.5 - half) * cell.x;
-      const top = (cursor.row + 0.5 - half) * cell.y;
-      outline(context, left, top, LOUPE_PIXELS * cell.x, LOUPE_PIXELS * cell.y, "rgb(255 255 255 / 0.8)");
-    }
-    if (cell.x >= 3) outlinePixel(context, cell, cursor, "#fff");
-    drawLoupe(cell);
+    if (cursor) drawLoupe(cell);
   }
 
   function words() {
@@ -203,7 +205,6 @@ function createPicture(root) {
   }
 
   function drawLoupe(cell) {
-    const box = { width: stage.clientWidth, height: stage.clientHeight };
     const magnifies = cell.x < LOUPE_BELOW;
     glass.hidden = !magnifies;
     if (magnifies) {
@@ -240,7 +241,12 @@ function createPicture(root) {
     const { at, text } = words();
     place.textContent = at;
     value.textContent = text;
-    const panel = { width: loupe.offsetWidth, height: loupe.offsetHeight };
+    // Asking for the size lays out the page; it depends on the lengths of the words alone.
+    const size = `${at.length},${text.length},${magnifies},${box.width},${box.height}`;
+    if (size !== panelSize) {
+      panelSize = size;
+      panel = { width: loupe.offsetWidth, height: loupe.offsetHeight };
+    }
     const point = { x: (cursor.col + 0.5) * cell.x, y: (cursor.row + 0.5) * cell.y };
     const spot = placeLoupe(box, panel, point, 14 + Math.max(cell.x, cell.y) / 2);
     loupe.style.transform = `translate(${Math.round(spot.left)}px, ${Math.round(spot.top)}px)`;
@@ -325,9 +331,9 @@ function createPicture(root) {
   // ---- hands
 
   function under(event) {
-    const box = stage.getBoundingClientRect();
-    const col = Math.floor(((event.clientX - box.left) / box.width) * painted.width);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * painted.height);
+    const now = stage.getBoundingClientRect();
+    const col = Math.floor(((event.clientX - now.left) / now.width) * painted.width);
+    const row = Math.floor(((event.clientY - now.top) / now.height) * painted.height);
     return { row: clamp(row, 0, painted.height - 1), col: clamp(col, 0, painted.width - 1) };
   }
 
@@ -399,6 +405,7 @@ function createPicture(root) {
   };
 
   const observer = new ResizeObserver(() => {
+    box = { width: stage.clientWidth, height: stage.clientHeight };
     drawGrid();
     drawing.ask();
   });

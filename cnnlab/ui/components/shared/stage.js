@@ -129,8 +129,3 @@ export function themeOf(root) {
 export function keepKey(event) {
   if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
 }
-
-/** @returns {boolean} */
-export function prefersStillness() {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
