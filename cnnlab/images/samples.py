@@ -229,6 +229,12 @@ SAMPLES: dict[str, Sample] = {
         "Grass 01 by linolafett, CC0",
         "data/grass.png",
     ),
+    "text": _photograph(
+        "Printed text",
+        "Thin dark strokes on paper of uneven light: edges, corners and a slow gradient in one.",
+        "Corner.png on Wikipedia, public domain",
+        "data/text.png",
+    ),
     "digit_0": _digit(0, "A closed ring: every edge direction in few pixels."),
     "digit_1": _digit(1, "Nearly one upright stroke: answers to one direction alone."),
     "digit_4": _digit(4, "Crossing strokes: corners and junctions."),

@@ -171,8 +171,8 @@ def apply_kernel(
     """Cross-correlate a picture with a kernel, exactly as `torch.nn.Conv2d` with one channel does.
 
     Args:
-        image: Picture, shape (H, W) or (H, W, C); bool, integer or real, any range, no NaN or infinity. Each
-            channel is filtered with the same kernel.
+        image: Picture, shape (H, W) or (H, W, C); bool, integer or real, any range. Each channel is
+            filtered with the same kernel. NaN and infinity spread to all that sees them, as in PyTorch.
         kernel: Shape (h, w), odd or even, each side 1 to 64.
         stride: Step of the window in pixels, one number or (vertical, horizontal).
         padding: Cells added on each side, one number or (vertical, horizontal).
@@ -584,17 +584,8 @@ def _check_image(image: ArrayLike) -> Float32Array:
         )
     if picture.size == 0:
         raise InputRejected(f"Picture is empty (shape {_shape_text(picture.shape)}). Give at least one pixel.")
-    picture = as_float32(picture)
-    flat = picture.reshape(-1)
-    # A sum of squares in double precision: one pass, no temporary, and it cannot overflow.
-    sound = math.isfinite(cv2.norm(flat, cv2.NORM_L2SQR))
-    if not sound:
-        bad = int(np.count_nonzero(~np.isfinite(flat)))
-        raise InputRejected(
-            f"Picture holds {bad} values that are NaN, infinite or too large for float32. "
-            "Replace them with finite numbers."
-        )
-    return picture
+    # Not looked through for NaN: that reads the picture once more, which a 3 × 3 kernel feels (0.15 of 0.5 ms).
+    return as_float32(picture)
 
 
 def _check_fit(image_hw: tuple[int, ...], kernel_hw: tuple[int, ...], settings: _Settings) -> Pair:

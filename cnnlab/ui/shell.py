@@ -7,7 +7,9 @@ import streamlit as st
 from cnnlab.ui import errors, navigation, page, state, workbench
 
 # An image file, not a Material symbol: the latter would be fetched from a font server outside.
-st.set_page_config(page_title="CNN Lab", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide", initial_sidebar_state=248)
+st.set_page_config(
+    page_title="CNN Lab", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide", initial_sidebar_state=248
+)
 page.style()
 
 found = navigation.present()

@@ -82,7 +82,8 @@ def _split(_: NDArray[np.float32], setup: Setup) -> None:
     st.markdown(
         f"Multiply-adds (MACs) per output number: {height} · {width} = **{split.macs_direct}** at once, "
         f"{split.rank} · ({height} + {width}) = **{split.macs_separated}** in passes: {verdict}.  \n"
-        f"Singular values: {', '.join(f'{value:.3g}' for value in split.singular_values)}."
+        f"Singular values: {', '.join(f'{value:.3g}' for value in split.singular_values[: split.rank])}"
+        + (", the others 0." if split.rank < len(split.singular_values) else ".")
     )
 
 
@@ -124,7 +125,8 @@ def _shift(grey_hw: NDArray[np.float32], setup: Setup) -> None:
             alt="Where shifting before and after the kernel differ",
             title="| kernel(shift(image)) − shift(kernel(image)) |",
             lut=shown.lut,
-            legend=legend(shown, "0 means that shifting first or last makes no difference"),
+            legend=legend(shown, "0: shifting first or last makes no difference"),
+            max_height=360,
         )
     st.markdown(
         "A convolution follows a shift: move the image, and the result moves along. That holds inside at stride 1. "

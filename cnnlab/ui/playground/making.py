@@ -93,6 +93,7 @@ def show(image: NDArray[np.float32], setup: Setup) -> None:
         origin=steps.origin,
         output_origin=steps.output_origin,
         tint=palette.diverging(),
+        input_tint=palette.greys() if chosen == "window" else None,
         caption=caption,
     )
 

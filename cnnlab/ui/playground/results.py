@@ -75,7 +75,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
         "offset_row": (span[0] - 1) / 2 - geometry["padding"],
         "offset_col": (span[1] - 1) / 2 - geometry["padding"],
     }
-    widest = max(image.shape[1], response.values.shape[1])
+    area = (max(image.shape[0], response.values.shape[0]), max(image.shape[1], response.values.shape[1]))
     left, right = st.columns(2, gap="small")
     with left:
         at_source = picture(
@@ -86,9 +86,8 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             lut=source.lut if source.pixels.ndim == 2 else None,
             legend=legend(source, "0 black, 1 white"),
             link="kernels",
-            mapping={"scale_row": 1, "scale_col": 1, "offset_row": 0, "offset_col": 0,
-                     "window_rows": span[0], "window_cols": span[1]},
-        )  # fmt: skip
+            area=area,
+        )
     with right:
         at_result = picture(
             result.pixels,
@@ -98,7 +97,8 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             lut=result.lut if result.pixels.ndim == 2 else None,
             legend=legend(result, SCALINGS[scaling].meaning),
             link="kernels",
-            mapping=across,
+            mapping={**across, "window_rows": span[0], "window_cols": span[1]},
+            area=area,
         )
     with st.container(horizontal=True, gap="medium"):
         st.segmented_control(
@@ -129,9 +129,7 @@ def _cut_off(result: Picture) -> None:
         st.caption(f"{beyond:.1%} of the numbers lie beyond the ends of the scale and are shown like them.")
 
 
-def _take_up(
-    at_source: tuple[int, int] | None, at_result: tuple[int, int] | None, across: Mapping[str, float]
-) -> None:
+def _take_up(at_source: tuple[int, int] | None, at_result: tuple[int, int] | None, across: Mapping[str, float]) -> None:
     """Keep the output cell that belongs to the latest click, in either picture."""
     before = st.session_state.get(_PICKED, (None, None))
     st.session_state[_PICKED] = (at_source, at_result)

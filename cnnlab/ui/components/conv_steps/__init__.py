@@ -27,6 +27,7 @@ def conv_steps(
     kernel: ArrayLike,
     output: ArrayLike,
     tint: NDArray[np.uint8],
+    input_tint: NDArray[np.uint8] | None = None,
     is_padding: ArrayLike | None = None,
     activated: ArrayLike | None = None,
     stride: int | tuple[int, int] = 1,
@@ -49,6 +50,7 @@ def conv_steps(
         kernel: As applied: laid over the input without flipping, shape (h, w).
         output: Sums with bias, before the activation. As many as fit into `patch`, or fewer.
         tint: Diverging colours, shape (256, 3); zero is in the middle.
+        input_tint: Colours of the input from 0 to 1, shape (256, 3), for a window of a picture; `tint` if not given.
         is_padding: Which cells of `patch` are padding, shape (H, W); none if not given.
         activated: `output` after the activation; not checked if not given.
         stride: Rows and columns, or one number for both.
@@ -93,6 +95,7 @@ def conv_steps(
         "origin": [int(number) for number in origin],
         "outputOrigin": [int(number) for number in output_origin],
         "tint": lut_hex(tint),
+        "inputTint": None if input_tint is None else lut_hex(input_tint),
         "caption": caption,
     }
     arrays = [patch_hw, kernel_hw, output_hw, *([] if activated_hw is None else [activated_hw]), padding_hw]

@@ -81,6 +81,7 @@ function createSteps(root) {
   let digest = "";
   let results = new Float64Array(0);
   let ranges = null;
+  let shades = null;
   let palette = null;
   let theme = themeOf(root);
   let layoutKey = "";
@@ -105,12 +106,15 @@ function createSteps(root) {
     draw(1);
   });
 
+  // A picture's cells have the greys of the picture, 0 black and 1 white; other numbers are tinted by sign and size.
+  const inputCode = (value) =>
+    header.inputTint ? Math.round(255 * clamp(value, 0, 1)) : tintCode(value, ranges.input.bound);
   const countAll = () => results.length;
   const cellOf = (at) => ({ row: Math.floor(at / conv.outputSize[1]), col: at % conv.outputSize[1] });
 
   // ---- what does not change while exploring: drawn once per size and theme
 
-  function drawBase(board, values, codes, hatched) {
+  function drawBase(board, values, colours, codes, hatched) {
     const { rows, cols, side } = board;
     const context = sharpContext(board.base, cols * side, rows * side);
     const size = clamp(0.3 * side, 9, 15);
@@ -123,19 +127,19 @@ function createSteps(root) {
     for (let at = 0; at < rows * cols; at += 1) {
       const x = (at % cols) * side;
       const y = Math.floor(at / cols) * side;
-      context.fillStyle = palette.css[codes[at]];
+      context.fillStyle = colours.css[codes[at]];
       // Cells of broken size would show seams.
       context.fillRect(x, y, side + (side < 4 ? 0.5 : 0), side + (side < 4 ? 0.5 : 0));
-      if (hatched && hatched[at]) hatch(context, x, y, side, palette.ink[codes[at]]);
+      if (hatched && hatched[at]) hatch(context, x, y, side, colours.ink[codes[at]]);
       if (!numbers) continue;
       const text = texts[at];
       const middle = y + side * (board === kernel && side >= PRODUCTS_FROM ? 0.4 : board === input ? 0.63 : 0.52);
       if (hatched && hatched[at]) {
-        context.strokeStyle = palette.css[codes[at]];
+        context.strokeStyle = colours.css[codes[at]];
         context.lineWidth = 4;
         context.strokeText(text, x + side / 2, middle);
       }
-      context.fillStyle = palette.ink[codes[at]];
+      context.fillStyle = colours.ink[codes[at]];
       context.fillText(text, x + side / 2, middle);
     }
     if (side < GRID_FROM) return;
@@ -184,9 +188,9 @@ function createSteps(root) {
       board.figure.style.width = `${Math.max(cols * side, board === kernel ? 0 : 110)}px`;
     }
     const codes = (values, bound) => Array.from(values, (value) => tintCode(value, bound));
-    drawBase(input, conv.patch, codes(conv.patch, ranges.input.bound), conv.padding);
-    drawBase(kernel, conv.kernel, codes(conv.kernel, ranges.kernel.bound), null);
-    drawBase(output, results, codes(results, ranges.output.bound), null);
+    drawBase(input, conv.patch, shades, Array.from(conv.patch, inputCode), conv.padding);
+    drawBase(kernel, conv.kernel, palette, codes(conv.kernel, ranges.kernel.bound), null);
+    drawBase(output, results, palette, codes(results, ranges.output.bound), null);
     inputLegend.layout();
     outputLegend.layout();
     drawing.stop();
@@ -242,12 +246,12 @@ function createSteps(root) {
       const weights = formatAlike(Array.from(conv.kernel), room);
       const times = weights.every((text) => text.length < room) ? "×" : "";
       response.terms.forEach((term, tap) => {
-        const code = tintCode(term.value, ranges.input.bound);
+        const code = inputCode(term.value);
         const x = (term.col + shift) * side + 5;
         const y = term.row * side + 5;
-        context.strokeStyle = palette.css[code];
+        context.strokeStyle = shades.css[code];
         context.strokeText(times + weights[tap], x, y);
-        context.fillStyle = palette.ink[code];
+        context.fillStyle = shades.ink[code];
         context.fillText(times + weights[tap], x, y);
       });
     }
@@ -531,14 +535,14 @@ function createSteps(root) {
     input.canvas.setAttribute("aria-label", `${input.heading.textContent}. Arrow keys show which outputs use a cell.`);
     kernel.canvas.setAttribute("aria-label", kernel.heading.textContent);
     output.canvas.setAttribute("aria-label", `${output.heading.textContent}. Arrow keys choose an output, space plays.`);
-    const legendOf = ({ minimum, maximum, bound }) => ({
+    const legendOf = ({ minimum, maximum }, colourOf) => ({
       minimum,
       maximum,
       zeroInside: minimum < 0 && maximum > 0,
-      colours: Array.from({ length: 128 }, (_, at) => palette.css[tintCode(minimum + (at / 127) * (maximum - minimum), bound)]),
+      colours: Array.from({ length: 128 }, (_, at) => colourOf(minimum + (at / 127) * (maximum - minimum))),
     });
-    inputLegend.update(legendOf(ranges.input));
-    outputLegend.update(legendOf(ranges.output));
+    inputLegend.update(legendOf(ranges.input, (value) => shades.css[inputCode(value)]));
+    outputLegend.update(legendOf(ranges.output, (value) => palette.css[tintCode(value, ranges.output.bound)]));
   }
 
   return {
@@ -549,6 +553,7 @@ function createSteps(root) {
         digest = message.header.digest;
         header = message.header;
         palette = paletteOf(header.tint);
+        shades = header.inputTint ? paletteOf(header.inputTint) : palette;
         caption.textContent = header.caption;
         caption.hidden = !header.caption;
         take(message);

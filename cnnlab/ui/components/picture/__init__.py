@@ -61,6 +61,7 @@ def picture(
     link: str | None = None,
     mapping: GroupMapping | None = None,
     title: str = "",
+    area: tuple[int, int] | None = None,
     max_height: int = 560,
     on_pick: Callable[[], None] | None = None,
 ) -> tuple[int, int] | None:
@@ -75,6 +76,8 @@ def picture(
         link: Pictures with the same name here move their magnifiers together.
         mapping: Where this picture lies in the coordinates of its group; 1:1 if not given.
         title: A line above the picture.
+        area: Rows and columns of the space in which the picture lies top left, in its own pixels; its own size if not
+            given. Pictures with the same area are drawn to one scale, and nothing moves when one of them shrinks.
         max_height: In CSS pixels. The picture is as wide as its place, unless that would make it higher.
         on_pick: Called when another pixel is picked, before the page runs.
 
@@ -93,6 +96,8 @@ def picture(
     header = {
         "height": height,
         "width": width,
+        "areaHeight": max(height, area[0]) if area else height,
+        "areaWidth": max(width, area[1]) if area else width,
         "planes": 1 if pixels.ndim == 2 else 3,
         "digest": hashlib.sha256(body).hexdigest()[:32],
         "lut": None if lut is None else lut_hex(lut),

@@ -53,10 +53,13 @@ function createPicture(root) {
       "aria-roledescription": "picture with a magnifier",
       "data-testid": "picture-stage",
     },
-    [pixels, grid, marks, loupe],
+    [pixels, grid, marks],
   );
   const heard = element("div", { class: "cl-heard", "aria-live": "polite", "data-testid": "picture-heard" });
-  const frame = element("div", { class: "cl-frame" }, [title, stage]);
+  // The stage may fill a part of the area only: pictures that are compared keep one scale, and nothing moves when one
+  // of them shrinks.
+  const area = element("div", { class: "cl-area" }, [stage, loupe]);
+  const frame = element("div", { class: "cl-frame" }, [title, area]);
   root.append(frame, heard);
   const legend = createLegend(frame, "picture-legend");
   loupe.hidden = true;
@@ -72,6 +75,7 @@ function createPicture(root) {
   let framed = null;
   // Size of the picture on the page, kept because asking for it between two drawings lays out the page.
   let box = { width: 0, height: 0 };
+  let areaBox = box;
   let panel = { width: 0, height: 0 };
   let panelSize = "";
   let pick = null;
@@ -119,9 +123,11 @@ function createPicture(root) {
   }
 
   function reserve() {
-    const { height, width, maxHeight } = header;
-    stage.style.aspectRatio = `${width} / ${height}`;
-    frame.style.maxWidth = `${Math.max(1, (maxHeight * width) / height)}px`;
+    const { height, width, areaHeight, areaWidth, maxHeight } = header;
+    area.style.aspectRatio = `${areaWidth} / ${areaHeight}`;
+    stage.style.width = `${(100 * width) / areaWidth}%`;
+    stage.style.height = `${(100 * height) / areaHeight}%`;
+    frame.style.maxWidth = `${Math.max(1, (maxHeight * areaWidth) / areaHeight)}px`;
   }
 
   const cellNow = () => ({ x: box.width / painted.width, y: box.height / painted.height });
@@ -208,7 +214,7 @@ function createPicture(root) {
     const magnifies = cell.x < LOUPE_BELOW;
     glass.hidden = !magnifies;
     if (magnifies) {
-      const side = loupeCell(box.width, box.height);
+      const side = loupeCell(areaBox.width, areaBox.height);
       const whole = side * LOUPE_PIXELS;
       const context = sharpContext(glass, whole, whole);
       const half = (LOUPE_PIXELS - 1) / 2;
@@ -248,7 +254,7 @@ function createPicture(root) {
       panel = { width: loupe.offsetWidth, height: loupe.offsetHeight };
     }
     const point = { x: (cursor.col + 0.5) * cell.x, y: (cursor.row + 0.5) * cell.y };
-    const spot = placeLoupe(box, panel, point, 14 + Math.max(cell.x, cell.y) / 2);
+    const spot = placeLoupe(areaBox, panel, point, 14 + Math.max(cell.x, cell.y) / 2);
     loupe.style.transform = `translate(${Math.round(spot.left)}px, ${Math.round(spot.top)}px)`;
   }
 
@@ -406,10 +412,12 @@ function createPicture(root) {
 
   const observer = new ResizeObserver(() => {
     box = { width: stage.clientWidth, height: stage.clientHeight };
+    areaBox = { width: area.clientWidth, height: area.clientHeight };
     drawGrid();
     drawing.ask();
   });
   observer.observe(stage);
+  observer.observe(area);
 
   return {
     update(component) {
