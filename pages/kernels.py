@@ -1,7 +1,7 @@
 """Kernel playground: what does this kernel do to my image, and how is each number made?"""
 
 from cnnlab.ops import apply_kernel, equivariance, fit_kernel, frequency_response, separability, window_steps
-from cnnlab.ui import page, workbench
+from cnnlab.ui import errors, page, workbench
 from cnnlab.ui.playground import beyond, controls, export, making, results
 
 SETTINGS = (*controls.SETTINGS, results.AT, *making.SETTINGS, *beyond.SETTINGS)
@@ -32,12 +32,16 @@ def playground() -> None:
         setup = controls.read()
     grey_hw = workbench.grey(setup.longest)
     image = grey_hw if setup.channels == "grey" else workbench.colour(setup.longest)
-    response = results.respond(image, setup)
+    response = None
+    with middle, errors.shown():
+        response = results.respond(image, setup)
+    if response is None:
+        return
     with middle:
         results.pictures(image, response, setup)
     with right:
         results.numbers(image, response, setup)
-    making.show(image, setup)
+    making.show(image, response, setup)
     beyond.show(grey_hw, setup)
     export.show(response, setup)
 

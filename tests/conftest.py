@@ -9,6 +9,10 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CNNLAB_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-screenshots", action="store_true", help="renew the picture in the README")
+
+
 @pytest.fixture(scope="session")
 def photographs() -> Path:
     """A zip of real photographs of cats and dogs."""

@@ -1,6 +1,6 @@
 """Charts, as Plotly figures without a theme: the page lends them its own, light or dark."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,12 +12,11 @@ from cnnlab.figures import palette
 _MARGIN = {"l": 8, "r": 8, "t": 28, "b": 8}
 
 
-def _square(figure: go.Figure, column: int | None = None) -> None:
+def _square(figure: go.Figure, column: int) -> None:
     """Cells as squares, the first row on top, no axis lines: a matrix, not a graph."""
-    where = {} if column is None else {"row": 1, "col": column}
-    figure.update_xaxes(visible=False, constrain="domain", **where)
+    figure.update_xaxes(visible=False, constrain="domain", row=1, col=column)
     figure.update_yaxes(
-        visible=False, autorange="reversed", scaleanchor=f"x{column or ''}", constrain="domain", **where
+        visible=False, autorange="reversed", scaleanchor=f"x{column}", constrain="domain", row=1, col=column
     )
 
 
@@ -73,7 +72,7 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float], at: int) -> go.Fig
     return figure
 
 
-def matrices(named: dict[str, NDArray[np.floating]]) -> go.Figure:
+def matrices(named: Mapping[str, NDArray[np.floating]]) -> go.Figure:
     """Matrices side by side on one signed scale, with their numbers written in when they fit."""
     limit = max(float(np.abs(matrix).max()) for matrix in named.values()) or 1.0
     figure = make_subplots(rows=1, cols=len(named), subplot_titles=list(named), horizontal_spacing=0.06)

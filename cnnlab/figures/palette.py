@@ -61,7 +61,7 @@ def sequential() -> NDArray[np.uint8]:
     """Viridis for magnitudes, (256, 3) RGB, dark to light."""
     steps = np.arange(256, dtype=np.uint8)
     bgr = cv2.applyColorMap(steps[:, None], cv2.COLORMAP_VIRIDIS)
-    return _frozen(np.ascontiguousarray(bgr[:, 0, ::-1]))
+    return _frozen(np.asarray(bgr[:, 0, ::-1], dtype=np.uint8).copy())
 
 
 @functools.cache

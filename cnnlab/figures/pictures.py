@@ -69,8 +69,8 @@ SCALINGS: dict[str, Scaling] = {
         lut=palette.sequential,
     ),
     "clamped": Scaling(
-        label="Clamped 0–255",
-        meaning="0 black, 1 white, as in a file",
+        label="Clamped",
+        meaning="0 to 1 as 0 to 255, cut off outside",
         limits=lambda _values, _share: (0.0, 1.0),
         lut=palette.greys,
     ),

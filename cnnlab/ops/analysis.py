@@ -18,6 +18,9 @@ from cnnlab.ops.kernels import check_kernel, real_array
 RANK_TOLERANCE = 1e-6
 """Singular values below this share of the largest count as zero: float32 kernels carry about 6e-8 of rounding."""
 
+# Up to here whole numbers are easier to read than fractions of the largest.
+_LARGEST_WHOLE = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Separability:
@@ -26,9 +29,10 @@ class Separability:
     Attributes:
         rank: Number r of outer products needed; 1 means separable, 0 is the kernel of zeros.
         singular_values: All of them, largest first, shape (min(h, w),).
-        columns_hr: Column vectors, shape (h, r), scaled by the square root of their singular value.
-        rows_rw: Row vectors, shape (r, w), scaled likewise; `columns_hr @ rows_rw` is the kernel within 1e-6 of its
-            largest weight (or of 1).
+        columns_hr: Column vectors, shape (h, r), scaled to be read: small whole numbers where there are such, else the
+            largest entry is 1.
+        rows_rw: Row vectors, shape (r, w), with what is left of the weights; `columns_hr @ rows_rw` is the kernel
+            within 1e-6 of its largest weight (or of 1).
         macs_direct: Multiply-adds per output pixel with the kernel as it is, h · w.
         macs_separated: Multiply-adds per output pixel in one-dimensional passes, r · (h + w).
     """
@@ -87,16 +91,27 @@ def separability(kernel: ArrayLike) -> Separability:
     kernel_hw = check_kernel(kernel).astype(np.float64)
     columns, singular_values, rows = np.linalg.svd(kernel_hw, full_matrices=False)
     rank = int(np.count_nonzero(singular_values > RANK_TOLERANCE * singular_values[0]))
-    scale = np.sqrt(singular_values[:rank])
     height, width = kernel_hw.shape
+    scale = np.array([_readable_scale(column) for column in columns[:, :rank].T])
     return Separability(
         rank=rank,
         singular_values=singular_values,
         columns_hr=columns[:, :rank] * scale,
-        rows_rw=rows[:rank] * scale[:, None],
+        rows_rw=rows[:rank] * (singular_values[:rank] / scale)[:, None],
         macs_direct=height * width,
         macs_separated=rank * (height + width),
     )
+
+
+def _readable_scale(vector: NDArray[np.float64]) -> float:
+    """What to multiply a unit vector with so that people can read it: [0.41, 0.82, 0.41] is [1, 2, 1]."""
+    sizes = np.abs(vector)
+    largest = vector[np.argmax(sizes)]
+    smallest = sizes[sizes > RANK_TOLERANCE * abs(largest)].min()
+    whole = vector / smallest * np.sign(largest)
+    if abs(largest) / smallest < _LARGEST_WHOLE and np.abs(whole - np.rint(whole)).max() < 1e-4:
+        return float(np.sign(largest) / smallest)
+    return float(1.0 / largest)
 
 
 def frequency_response(kernel: ArrayLike, size: int = 64) -> FrequencyResponse:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 from streamlit.navigation.page import StreamlitPage
 
 _LOG = logging.getLogger("cnnlab")
@@ -63,6 +64,6 @@ def present() -> dict[str, StreamlitPage]:
     for key in PAGES:
         try:
             found[key] = page_object(key)
-        except st.errors.StreamlitAPIException:
+        except StreamlitAPIException:
             _LOG.error("Page '%s' has no file in pages/ and is left out of the menu", key)
     return found

@@ -101,8 +101,8 @@ def arrive(page: str) -> None:
 
 def settle() -> None:
     """Tell that the page has run: from now on its link is written, not read."""
-    st.session_state[_ARRIVED] = False
     publish()
+    st.session_state[_ARRIVED] = False
 
 
 def restore(settings: Iterable[Setting]) -> None:
@@ -137,5 +137,6 @@ def publish() -> None:
         kept[key] = value = st.session_state.get(key, kept.get(key, setting.default))
         if value != setting.default:
             wanted[setting.param] = setting.format(value)
-    if st.query_params.to_dict() != wanted:
+    # A switch of pages empties the address in the browser, whatever the server believes it to hold.
+    if st.query_params.to_dict() != wanted or (wanted and st.session_state.get(_ARRIVED)):
         st.query_params.from_dict(wanted)

@@ -1,5 +1,8 @@
 """The workbench: what is carried from page to page. Now the current image; a net and an epoch will join it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
@@ -10,7 +13,7 @@ from cnnlab.ui import intake, state
 
 _LONGEST = 1024  # px; a user's own picture is kept no larger, 3 MB at most
 # Streamlit's own hash of a large array looks at a sample of it, and takes near twins for the same.
-_BY_DIGEST = {RgbImage: lambda picture: picture.digest}
+_BY_DIGEST: dict[str | type, Callable[[Any], str]] = {RgbImage: lambda picture: picture.digest}
 _OWN = "upload"
 _OWN_IMAGE = "workbench.own"
 

@@ -21,11 +21,12 @@ from cnnlab.ops import (
     output_size,
     separability,
 )
-from cnnlab.ui import state
+from cnnlab.ui import errors, state
 from cnnlab.ui.components.picture import picture
 from cnnlab.ui.playground.controls import Setup
 from cnnlab.ui.playground.results import legend
 
+_MAX_TERMS = 3
 _FIT_SIDE = 256  # px; more pixels change the answer little and cost time
 _REDRAW_S = 0.15
 
@@ -46,7 +47,7 @@ def show(grey_hw: NDArray[np.float32], setup: Setup) -> None:
     }
     for tab, draw in zip(st.tabs(list(parts), key="kernels.beyond", on_change="rerun"), parts.values(), strict=True):
         if tab.open:
-            with tab:
+            with tab, errors.shown():
                 draw(grey_hw, setup)
 
 
@@ -69,14 +70,10 @@ def _split(_: NDArray[np.float32], setup: Setup) -> None:
         st.markdown(
             f"**Rank {split.rank}.** The kernel is the sum of {split.rank} products of a column and a row, no fewer."
         )
-    terms = [
-        f"{_matrix_latex(column[:, None])}{_matrix_latex(row[None, :])}"
-        for column, row in zip(split.columns_hr.T, split.rows_rw, strict=True)
-    ]
-    shown = min(len(terms), 2 if max(height, width) > 5 else 3)
-    rest = rf" + \cdots\ ({len(terms) - shown}\text{{ more}})" if len(terms) > shown else ""
-    with st.container(key="kernels.terms"):
-        st.latex(" + ".join(terms[:shown]) + rest)
+    for number, (column, row) in enumerate(zip(split.columns_hr.T[:_MAX_TERMS], split.rows_rw, strict=False)):
+        st.latex(f"{'+' if number else ''}{_matrix_latex(column[:, None])}{_matrix_latex(row[None, :])}")
+    if split.rank > _MAX_TERMS:
+        st.caption(f"And {split.rank - _MAX_TERMS} more, each smaller than those before it.")
     share = split.macs_separated / split.macs_direct
     verdict = f"{1 - share:.0%} saved" if share < 1 else "nothing saved"
     st.markdown(

@@ -151,8 +151,9 @@ def _kernel(preset: str) -> NDArray[np.float32]:
         return np.array(st.session_state[MATRIX.key], dtype=np.float32)
     parameters = _preset_parameters(preset)
     state.restore(setting for _, setting in parameters.values())
+    places = st.columns(2, gap="small") * len(parameters)
     values = {
-        name: st.slider(
+        name: place.slider(
             parameter.label,
             parameter.minimum,
             parameter.maximum,
@@ -160,7 +161,7 @@ def _kernel(preset: str) -> NDArray[np.float32]:
             key=setting.key,
             help=parameter.help,
         )
-        for name, (parameter, setting) in parameters.items()
+        for place, (name, (parameter, setting)) in zip(places, parameters.items(), strict=False)
     }
     kernel = build_kernel(preset, **values)
     st.session_state[_SHOWN] = as_rows(kernel)

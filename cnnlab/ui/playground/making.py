@@ -5,12 +5,12 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from cnnlab.figures import palette
-from cnnlab.ops import ACTIVATIONS, apply_kernel, format_kernel, parse_kernel, window_steps
-from cnnlab.ui import state
+from cnnlab.ops import ACTIVATIONS, format_kernel, parse_kernel, window_steps
+from cnnlab.ui import errors, state
 from cnnlab.ui.components.conv_steps import conv_steps
 from cnnlab.ui.components.matrix_grid import matrix_grid
 from cnnlab.ui.playground.controls import Setup, as_rows, typed
-from cnnlab.ui.playground.results import pointed_at
+from cnnlab.ui.playground.results import Response, pointed_at
 
 SOURCES = {
     "window": "Window of the image",
@@ -40,17 +40,19 @@ def _typed() -> None:
     st.session_state[TYPED.key] = typed("kernels.typed.grid")
 
 
-def show(image: NDArray[np.float32], setup: Setup) -> None:
-    """Draw the step-by-step view.
-
-    Raises:
-        InputRejected: The kernel is larger than the padded matrix.
-    """
+def show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
+    """Draw the step-by-step view; a kernel larger than the padded matrix is answered in its place."""
     st.subheader("How a number is made", anchor=False)
-    chosen = st.segmented_control(
+    with errors.shown():
+        _show(image, response, setup)
+
+
+def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
+    st.segmented_control(
         "Numbers from", list(SOURCES), format_func=SOURCES.__getitem__, key=SOURCE.key, required=True,
         help="Click into the image or the result to move the window.",
     )  # fmt: skip
+    chosen = st.session_state[SOURCE.key]
     geometry = dict(setup.geometry)
     outputs = None
     if chosen == "window":
@@ -64,7 +66,7 @@ def show(image: NDArray[np.float32], setup: Setup) -> None:
             if setup.channels == "sum":
                 geometry["bias"] = 0.0  # it is added once, to the sum of the three maps
                 caption += "; a partial map, without the bias"
-        outputs = _around(apply_kernel(matrix, setup.kernel, **geometry).shape, setup)
+        outputs = _around(response.values.shape[:2], setup)
     elif chosen == "typed":
         with st.container(width=300):
             matrix_grid(

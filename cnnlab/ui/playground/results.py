@@ -1,6 +1,5 @@
 """The image, what the kernel makes of it, and the numbers that go with both."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 from cnnlab.figures.pictures import SCALINGS, Picture, to_picture
 from cnnlab.ops import ACTIVATIONS, ChannelSum, apply_kernel, channel_sum, separability, size_formula
 from cnnlab.ui import state
-from cnnlab.ui.components.picture import picture
+from cnnlab.ui.components.picture import GroupMapping, Legend, picture
 from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 
 _PICKED = "kernels.picked"
+_MACS = "kernels.macs"
 AT = state.Setting(
     key="kernels.at",
     param="at",
@@ -51,7 +51,7 @@ def respond(image: NDArray[np.float32], setup: Setup) -> Response:
     return Response(values=activate(apply_kernel(image, setup.kernel, **setup.geometry)))
 
 
-def legend(shown: Picture, caption: str) -> dict[str, object]:
+def legend(shown: Picture, caption: str) -> Legend:
     """The legend of a picture, in the form that the view takes."""
     return {
         "minimum": shown.minimum,
@@ -69,11 +69,14 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
     result = to_picture(response.values, scaling, share=int(st.session_state[SHARE.key]) / 100)
     geometry = setup.geometry
     span = [geometry["dilation"] * (side - 1) + 1 for side in setup.kernel.shape]
-    across = {
+    offsets = [(side - 1) / 2 - geometry["padding"] for side in span]
+    across: GroupMapping = {
         "scale_row": geometry["stride"],
         "scale_col": geometry["stride"],
-        "offset_row": (span[0] - 1) / 2 - geometry["padding"],
-        "offset_col": (span[1] - 1) / 2 - geometry["padding"],
+        "offset_row": offsets[0],
+        "offset_col": offsets[1],
+        "window_rows": span[0],
+        "window_cols": span[1],
     }
     area = (max(image.shape[0], response.values.shape[0]), max(image.shape[1], response.values.shape[1]))
     left, right = st.columns(2, gap="small")
@@ -97,7 +100,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             lut=result.lut if result.pixels.ndim == 2 else None,
             legend=legend(result, SCALINGS[scaling].meaning),
             link="kernels",
-            mapping={**across, "window_rows": span[0], "window_cols": span[1]},
+            mapping=across,
             area=area,
         )
     with st.container(horizontal=True, gap="medium"):
@@ -110,15 +113,15 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             help="How numbers become shades. The numbers stay the same.",
         )
         st.segmented_control(
-            "Scale ends at",
+            "Scale covers",
             ["99", "100"],
-            format_func={"99": "99 % of the values", "100": "the largest"}.__getitem__,
+            format_func="{} %".format,
             key=SHARE.key,
             required=True,
             help="A few large numbers make all others pale. Leave them out of the scale, and the rest can be seen.",
         )
     _cut_off(result)
-    _take_up(at_source, at_result, across)
+    _take_up(at_source, at_result, geometry["stride"], offsets)
     if response.summed is not None:
         _partials(response.summed)
 
@@ -129,16 +132,17 @@ def _cut_off(result: Picture) -> None:
         st.caption(f"{beyond:.1%} of the numbers lie beyond the ends of the scale and are shown like them.")
 
 
-def _take_up(at_source: tuple[int, int] | None, at_result: tuple[int, int] | None, across: Mapping[str, float]) -> None:
+def _take_up(
+    at_source: tuple[int, int] | None, at_result: tuple[int, int] | None, stride: int, offsets: list[float]
+) -> None:
     """Keep the output cell that belongs to the latest click, in either picture."""
     before = st.session_state.get(_PICKED, (None, None))
     st.session_state[_PICKED] = (at_source, at_result)
     if at_result is not None and at_result != before[1]:
         st.session_state[AT.key] = at_result
     elif at_source is not None and at_source != before[0]:
-        row = round((at_source[0] - across["offset_row"]) / across["scale_row"])
-        col = round((at_source[1] - across["offset_col"]) / across["scale_col"])
-        st.session_state[AT.key] = (max(row, 0), max(col, 0))
+        cell = (round((place - offset) / stride) for place, offset in zip(at_source, offsets, strict=True))
+        st.session_state[AT.key] = tuple(max(index, 0) for index in cell)
 
 
 def pointed_at(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -149,9 +153,10 @@ def pointed_at(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _partials(summed: ChannelSum) -> None:
     """The three partial maps on one scale, and how they add up."""
-    limit = max(float(np.abs(summed.partials_chw).max()), float(np.abs(summed.total_hw).max())) or 1.0
-    maps = [*zip(("Red", "+ Green", "+ Blue"), summed.partials_chw, strict=True)]
-    maps.append((f"+ bias {summed.bias:g} = sum", summed.total_hw))
+    share = int(st.session_state[SHARE.key]) / 100
+    limit = to_picture(np.vstack([*summed.partials_chw, summed.total_hw]), "signed", share=share).maximum
+    titles = ("Red", "+ Green", "+ Blue", f"+ bias {summed.bias:g} = sum")
+    maps = zip(titles, [*summed.partials_chw, summed.total_hw], strict=True)
     for index, (column, (title, map_hw)) in enumerate(zip(st.columns(4, gap="small"), maps, strict=True)):
         shown = to_picture(map_hw, "signed", limits=(-limit, limit))
         with column:
@@ -169,24 +174,45 @@ def _partials(summed: ChannelSum) -> None:
 def numbers(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
     """Draw size, range and cost, each with the formula or the unit it has."""
     height, width = response.values.shape[:2]
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    macs = height * width * setup.kernel.size * channels
     st.metric("Output", f"{width:,} × {height:,}")
+    st.metric(
+        "Multiply-adds (MACs)",
+        f"{macs:,}",
+        _change(macs),
+        delta_color="off",
+        help="Output cells × weights × channels; one MAC is one multiplication and one addition.",
+    )
     _size_card(image, setup)
     values = response.values
     weights = setup.kernel
     split = separability(weights)
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    macs = height * width * weights.size * channels
     rows = {
         "minimum": f"{values.min():.4g}",
         "maximum": f"{values.max():.4g}",
         "mean": f"{values.mean():.4g}",
         "standard deviation": f"{values.std():.4g}",
-        "sum of the weights": f"{weights.sum():.4g}",
+        "sum of the weights": f"{_without_dust(weights):.4g}",
         "rank of the kernel": f"{split.rank}",
-        "multiply-adds (MACs)": f"{macs:,}",
     }
     body = "\n".join(f"| {name} | {number.replace('-', '−')} |" for name, number in rows.items())
     st.markdown(f"| | |\n|:--|--:|\n{body}")
+
+
+def _change(macs: int) -> str | None:
+    """How the cost has changed with the last setting."""
+    before, now = st.session_state.get(_MACS, (macs, macs))
+    if macs != now:
+        before, now = now, macs
+    st.session_state[_MACS] = (before, now)
+    return None if now == before else f"{now / before - 1:+.0%}".replace("-", "−")
+
+
+def _without_dust(weights: NDArray[np.float32]) -> float:
+    """Sum of the weights; 0 where only float32 rounding is left of it."""
+    total = float(weights.sum())
+    return total if abs(total) > 1e-6 * float(np.abs(weights).sum()) else 0.0
 
 
 _EXAMPLES = {

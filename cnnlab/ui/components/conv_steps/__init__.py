@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from cnnlab.ui.components import lut_hex, pack, view
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-Activation: TypeAlias = Literal["none", "relu", "leaky_relu", "tanh", "sigmoid", "silu"]
 
 _mount = view(
     Path(__file__).parent, "cnnlab_conv_steps", '<div class="cl-root cl-steps" data-testid="conv-steps">\n</div>'
@@ -33,7 +31,7 @@ def conv_steps(
     stride: int | tuple[int, int] = 1,
     dilation: int | tuple[int, int] = 1,
     bias: float = 0.0,
-    activation: Activation = "none",
+    activation: str = "none",
     negative_slope: float = 0.01,
     origin: tuple[int, int] = (0, 0),
     output_origin: tuple[int, int] = (0, 0),
@@ -56,7 +54,7 @@ def conv_steps(
         stride: Rows and columns, or one number for both.
         dilation: As `stride`.
         bias: Added to each sum.
-        activation: Applied to each sum; the right matrix shows what comes out of it.
+        activation: Key of `cnnlab.ops.ACTIVATIONS`, applied to each sum; the right matrix shows what comes out of it.
         negative_slope: Of "leaky_relu".
         origin: Row and column of `patch[0, 0]` in the whole input, negative if it is padding.
         output_origin: Row and column of `output[0, 0]` in the whole output.

@@ -185,7 +185,7 @@ function createSteps(root) {
     ];
     for (const [board, side, [rows, cols]] of parts) {
       Object.assign(board, { side, rows, cols });
-      board.figure.style.width = `${Math.max(cols * side, board === kernel ? 0 : 110)}px`;
+      board.figure.style.width = `${Math.max(cols * side, board === kernel ? 0 : 150)}px`;
     }
     const codes = (values, bound) => Array.from(values, (value) => tintCode(value, bound));
     drawBase(input, conv.patch, shades, Array.from(conv.patch, inputCode), conv.padding);
