@@ -44,6 +44,7 @@ def fragment(draw: Callable[[], None]) -> Callable[[], None]:
     @st.fragment
     @wraps(draw)
     def guarded() -> None:
+        state.recall()
         with errors.shown():
             draw()
         state.publish()

@@ -111,7 +111,6 @@ def restore(settings: Iterable[Setting]) -> None:
     The value comes from the link that opened the page, from the last visit, or is the default. What a link asks for in
     vain is listed by `refused`.
     """
-    kept = st.session_state.setdefault(_KEPT, {})
     for setting in settings:
         st.session_state.setdefault(_ON_PAGE, {})[setting.key] = setting
         if st.session_state.get(_ARRIVED, True) and setting.param in st.query_params:
@@ -120,8 +119,15 @@ def restore(settings: Iterable[Setting]) -> None:
                 continue
             except LabError as error:
                 st.session_state[_REFUSED] = (*st.session_state.get(_REFUSED, ()), str(error))
-        if setting.key not in st.session_state:
-            st.session_state[setting.key] = kept.get(setting.key, setting.default)
+    recall()
+
+
+def recall() -> None:
+    """Give the page's controls back the values that they lost where their widgets were not drawn in the last run."""
+    kept = st.session_state.setdefault(_KEPT, {})
+    for key, setting in st.session_state.get(_ON_PAGE, {}).items():
+        if key not in st.session_state:
+            st.session_state[key] = kept.get(key, setting.default)
 
 
 def refused() -> tuple[str, ...]:

@@ -363,6 +363,8 @@ def test_a_kernel_larger_than_the_image_is_answered_in_words(visitor: Visit, tmp
     page.get_by_role("button", name="Change image").click()
     page.get_by_role("dialog").get_by_text("Upload", exact=True).click()
     page.get_by_role("dialog").locator("input[type=file]").set_input_files(tmp_path / "tiny.png")
-    expect(page.get_by_test_id("stAlert").first).to_contain_text(re.compile("window is 3 px high.*padded picture only 2 px"))
+    expect(page.get_by_test_id("stAlert").first).to_contain_text(
+        re.compile("window is 3 px high.*padded picture only 2 px")
+    )
     slide(page, "Padding", "ArrowRight", 2)
     expect(page.get_by_test_id("stAlert")).to_have_count(0)

@@ -62,6 +62,32 @@ def test_a_value_survives_going_to_another_page_and_back() -> None:
     assert app.slider[0].value == 4
 
 
+def test_a_value_survives_a_run_in_which_its_control_was_not_drawn() -> None:
+    def page_that_may_fail() -> None:
+        import streamlit as st
+
+        from cnnlab.ui import page, state
+
+        state.arrive("one")
+        state.restore([state.integer("one.stride", "stride", 1, 8, 1)])
+
+        @page.fragment
+        def part() -> None:
+            if st.toggle("Fail"):
+                raise ValueError
+            st.slider("Stride", 1, 8, key="one.stride")
+
+        part()
+        state.settle()
+
+    app = AppTest.from_function(page_that_may_fail).run()
+    app.slider[0].set_value(4).run()
+    app.toggle[0].set_value(True).run()
+    assert app.error
+    app.toggle[0].set_value(False).run()
+    assert app.slider[0].value == 4
+
+
 def test_what_a_link_asks_for_in_vain_is_said_and_the_rest_is_done() -> None:
     app = opened(stride="99", mode="reflect")
     assert (app.slider[0].value, app.selectbox[0].value) == (1, "reflect")

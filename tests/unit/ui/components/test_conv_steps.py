@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cnnlab.ops import ACTIVATIONS, PADDING_MODES, window_steps
 from cnnlab.ui.components import unpack
 from cnnlab.ui.components.conv_steps import conv_steps
 
 MATH = "conv_steps/math.js"
-ACTIVATIONS = {
+NUMPY_ACTIVATIONS = {
     "none": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "leaky_relu": lambda x: np.where(x >= 0, x, 0.01 * x),
@@ -35,7 +36,7 @@ def correlate(patch, kernel, stride, dilation, bias):
 def convolution(patch, kernel, stride=(1, 1), dilation=(1, 1), bias=0.0, activation="none", wrong=None):
     patch, kernel = np.asarray(patch, np.float32), np.asarray(kernel, np.float32)
     output = correlate(patch, kernel, stride, dilation, bias)
-    activated = ACTIVATIONS[activation](output)
+    activated = NUMPY_ACTIVATIONS[activation](output)
     if wrong is not None:
         output[wrong] += 0.01 + 0.01 * abs(output[wrong])
     return {
@@ -74,6 +75,40 @@ def test_the_browser_computes_what_numpy_does(javascript, size, kernel, stride, 
     (result,) = javascript(MATH, ("checked", conv))
     np.testing.assert_allclose(np.reshape(result["results"], expected.shape), expected, rtol=1e-9, atol=1e-12)
     assert result["fault"] is None
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_browser_computes_what_the_core_does(javascript, seed, activation):
+    rng = np.random.default_rng([seed, len(activation)])
+    steps = window_steps(
+        rng.normal(size=rng.integers(6, 14, 2)).astype(np.float32),
+        rng.normal(size=rng.integers(1, 5, 2)),
+        stride=tuple(rng.integers(1, 4, 2).tolist()),
+        padding=int(rng.integers(0, 3)),
+        padding_mode=str(rng.choice(PADDING_MODES)),
+        dilation=int(rng.integers(1, 3)),
+        bias=float(rng.normal()),
+        flip=bool(seed % 2),
+    )
+    activated = ACTIVATIONS[activation].apply(steps.output_hw)
+    conv = {
+        "patchSize": list(steps.patch_hw.shape),
+        "kernelSize": list(steps.kernel_hw.shape),
+        "outputSize": list(steps.output_hw.shape),
+        "stride": list(steps.stride),
+        "dilation": list(steps.dilation),
+        "patch": steps.patch_hw,
+        "kernel": steps.kernel_hw,
+        "bias": steps.bias,
+        "activation": activation,
+        "negativeSlope": 0.01,
+        "output": steps.output_hw,
+        "activated": activated,
+    }
+    (result,) = javascript(MATH, ("checked", conv))
+    assert result["fault"] is None
+    np.testing.assert_allclose(np.reshape(result["results"], activated.shape), activated, atol=1e-5)
 
 
 def test_a_sum_worked_out_by_hand(javascript):
