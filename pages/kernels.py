@@ -26,24 +26,25 @@ page.chips("kernels.tries", TRIES, SETTINGS)
 
 @page.fragment
 def playground() -> None:
-    """Read the controls, apply the kernel once, draw what came back."""
+    """Read the controls, apply the kernel once, draw what came back: the picture first, for it is waited for."""
     left, middle, right = page.columns()
-    with left:
-        setup = controls.read()
+    setup = controls.read()
     grey_hw = workbench.grey(setup.longest)
     image = grey_hw if setup.channels == "grey" else workbench.colour(setup.longest)
     response = None
     with middle, errors.shown():
         response = results.respond(image, setup)
+        results.pictures(image, response, setup)
+    with left:
+        controls.show(setup)
     if response is None:
         return
-    with middle:
-        results.pictures(image, response, setup)
     with right:
         results.numbers(image, response, setup)
-    making.show(image, response, setup)
-    beyond.show(grey_hw, setup)
-    export.show(response, setup)
+    with page.below():
+        making.show(image, response, setup)
+        beyond.show(grey_hw, setup)
+        export.show(response, setup)
 
 
 playground()

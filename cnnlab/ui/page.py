@@ -38,6 +38,11 @@ def columns() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
     return controls, picture, numbers
 
 
+def below() -> DeltaGenerator:
+    """Place for what follows under the columns. The browser lays it out only once it is scrolled to."""
+    return st.container(key="page-below")
+
+
 def fragment(draw: Callable[[], None]) -> Callable[[], None]:
     """A part of a page that reruns by itself when one of its controls changes, with the boundary around it."""
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
@@ -24,9 +26,24 @@ def _warm_up() -> None:
         intake.thumbnail(key)
 
 
+def _send_at_once() -> None:
+    """Let the listening socket hand out connections that send without waiting for more to send.
+
+    `streamlit run` binds a socket of protocol 0, for which asyncio leaves Nagle's algorithm on: the messages of a rerun
+    then wait for the browser's acknowledgement of the ones before, 40 ms and more. Connections inherit the option.
+    """
+    descriptors = Path("/dev/fd")
+    for entry in descriptors.iterdir() if descriptors.exists() else ():
+        # What is not a socket, or is closed by now, answers with an error.
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+            if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Warm up in a thread of its own; the server answers meanwhile."""
+    _send_at_once()
     warming = asyncio.create_task(asyncio.to_thread(_warm_up))
     warming.add_done_callback(_log_failure)
     yield

@@ -16,12 +16,12 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from cnnlab.figures.pictures import to_picture
 from cnnlab.images import decode, fit_within, load_sample, to_grey
 from cnnlab.ops import apply_kernel, build_kernel
-from cnnlab.ui.components.picture import encode
+from cnnlab.ui.components.picture import planes
 from tests.e2e.lab import Visit, visit
 
 
 def digest_of(values: np.ndarray, scaling: str = "signed") -> str:
-    return hashlib.sha256(encode(to_picture(values, scaling, share=0.99).pixels)).hexdigest()[:32]
+    return hashlib.sha256(planes(to_picture(values, scaling, share=0.99).pixels)).hexdigest()[:32]
 
 
 def grey(key: str, longest: int = 512) -> np.ndarray:

@@ -113,33 +113,28 @@ def _edited() -> None:
 
 
 def read() -> Setup:
-    """Draw the controls and return what they say.
+    """What the controls say. They need not be drawn yet, so that the picture can go out before them.
 
     Raises:
         InputRejected: The kernel cannot be used.
     """
-    preset = st.selectbox(
-        "Kernel",
-        [*KERNELS, OWN],
-        format_func=lambda key: KERNELS[key].label if key in KERNELS else "Your own",
-        key=PRESET.key,
-    )
-    st.caption(KERNELS[preset].purpose if preset in KERNELS else "Type, paste from a spreadsheet, or use the tools.")
-    kernel = _kernel(preset)
-    matrix_grid(
-        as_rows(kernel) if preset != OWN else st.session_state[MATRIX.key],
-        key="kernels.grid",
-        label="Kernel",
-        max_size=MAX_KERNEL,
-        tint=palette.diverging(),
-        on_change=_edited,
-    )
+    kernel = _kernel(st.session_state[PRESET.key])
+    # The slider ends where the window lies wholly in the padding.
+    st.session_state[PADDING.key] = min(st.session_state[PADDING.key], max(kernel.shape))
+    chosen = {setting.key: st.session_state[setting.key] for setting in SETTINGS}
     return Setup(
         kernel=kernel,
-        geometry=_geometry(kernel),
-        channels=st.session_state[USED.key],
-        activation=st.session_state[ACTIVATION.key],
-        longest=int(st.session_state[SIZE.key]),
+        geometry={
+            "stride": chosen[STRIDE.key],
+            "padding": chosen[PADDING.key],
+            "padding_mode": chosen[MODE.key],
+            "dilation": chosen[DILATION.key],
+            "bias": chosen[BIAS.key],
+            "flip": chosen[FLIP.key],
+        },
+        channels=chosen[USED.key],
+        activation=chosen[ACTIVATION.key],
+        longest=int(chosen[SIZE.key]),
     )
 
 
@@ -151,9 +146,24 @@ def _kernel(preset: str) -> NDArray[np.float32]:
         return np.array(st.session_state[MATRIX.key], dtype=np.float32)
     parameters = _preset_parameters(preset)
     state.restore(setting for _, setting in parameters.values())
-    places = st.columns(2, gap="small") * len(parameters)
-    values = {
-        name: place.slider(
+    kernel = build_kernel(preset, **{name: st.session_state[setting.key] for name, (_, setting) in parameters.items()})
+    st.session_state[_SHOWN] = as_rows(kernel)
+    return kernel
+
+
+def show(setup: Setup) -> None:
+    """Draw the controls."""
+    preset = st.selectbox(
+        "Kernel",
+        [*KERNELS, OWN],
+        format_func=lambda key: KERNELS[key].label if key in KERNELS else "Your own",
+        key=PRESET.key,
+    )
+    st.caption(KERNELS[preset].purpose if preset in KERNELS else "Type, paste from a spreadsheet, or use the tools.")
+    parameters = _preset_parameters(preset)
+    places = st.columns(2, gap="small") * len(parameters) if parameters else []
+    for place, (parameter, setting) in zip(places, parameters.values(), strict=False):
+        place.slider(
             parameter.label,
             parameter.minimum,
             parameter.maximum,
@@ -161,60 +171,68 @@ def _kernel(preset: str) -> NDArray[np.float32]:
             key=setting.key,
             help=parameter.help,
         )
-        for place, (name, (parameter, setting)) in zip(places, parameters.items(), strict=False)
-    }
-    kernel = build_kernel(preset, **values)
-    st.session_state[_SHOWN] = as_rows(kernel)
-    return kernel
-
-
-def _geometry(kernel: NDArray[np.float32]) -> dict[str, Any]:
-    most = max(kernel.shape)
-    st.session_state[PADDING.key] = min(st.session_state[PADDING.key], most)
+    matrix_grid(
+        st.session_state[MATRIX.key] if preset == OWN else as_rows(setup.kernel),
+        key="kernels.grid",
+        label="Kernel",
+        max_size=MAX_KERNEL,
+        tint=palette.diverging(),
+        on_change=_edited,
+    )
     left, right = st.columns(2, gap="small")
-    stride = left.slider(
+    left.slider(
         "Stride", 1, 8, key=STRIDE.key, help="Raise it and the window jumps: the result shrinks by this factor."
     )
-    padding = right.slider(
-        "Padding", 0, most, key=PADDING.key, help="Raise it and the result grows: the window starts outside the image."
+    right.slider(
+        "Padding",
+        0,
+        max(setup.kernel.shape),
+        key=PADDING.key,
+        help="Raise it and the result grows: the window starts outside the image.",
     )
     st.segmented_control(
-        "Image", list(CHANNELS), format_func=CHANNELS.__getitem__, key=USED.key, required=True,
+        "Image",
+        list(CHANNELS),
+        format_func=CHANNELS.__getitem__,
+        key=USED.key,
+        required=True,
         help="Grey: one map. R, G, B: the three channels filtered on their own. Sum: their three maps added up, as a "
         "network does it.",
-    )  # fmt: skip
+    )
     with st.expander("More"):
-        mode = st.selectbox(
-            "Padding mode", PADDING_MODES, format_func=_MODE_LABELS.__getitem__, key=MODE.key,
-            help="What the window sees outside the image: zeros, the mirror image, the edge repeated, the other side.",
-        )  # fmt: skip
-        dilation = st.slider(
-            "Dilation",
-            1,
-            4,
-            key=DILATION.key,
-            help="Raise it and the taps spread: the window sees more with as many weights.",
-        )
-        bias = st.slider(
-            "Bias", -2.0, 2.0, step=0.05, key=BIAS.key, help="Raise it and every number of the result rises by as much."
-        )
-        flip = st.toggle(
-            "True convolution", key=FLIP.key,
-            help="Turns the kernel by 180° first, as mathematics defines it. Networks do without.",
-        )  # fmt: skip
-        st.selectbox(
-            "Activation", list(ACTIVATIONS), format_func=lambda key: ACTIVATIONS[key].label, key=ACTIVATION.key,
-            help="The function that every number of the result passes through.",
-        )  # fmt: skip
-        st.select_slider(
-            "Image size", [str(size) for size in SIZES], key=SIZE.key, format_func=lambda side: f"{side} px",
-            help="The longer side of the image that is worked on.",
-        )  # fmt: skip
-    return {
-        "stride": stride,
-        "padding": padding,
-        "padding_mode": mode,
-        "dilation": dilation,
-        "bias": bias,
-        "flip": flip,
-    }
+        _show_more()
+
+
+def _show_more() -> None:
+    st.selectbox(
+        "Padding mode",
+        PADDING_MODES,
+        format_func=_MODE_LABELS.__getitem__,
+        key=MODE.key,
+        help="What the window sees outside the image: zeros, the mirror image, the edge repeated, the other side.",
+    )
+    st.slider(
+        "Dilation", 1, 4, key=DILATION.key, help="Raise it and the taps spread: as few weights see a wider window."
+    )
+    st.slider(
+        "Bias", -2.0, 2.0, step=0.05, key=BIAS.key, help="Raise it and every number of the result rises by as much."
+    )
+    st.toggle(
+        "True convolution",
+        key=FLIP.key,
+        help="Turns the kernel by 180° first, as mathematics defines it. Networks do without.",
+    )
+    st.selectbox(
+        "Activation",
+        list(ACTIVATIONS),
+        format_func=lambda key: ACTIVATIONS[key].label,
+        key=ACTIVATION.key,
+        help="The function that every number of the result passes through.",
+    )
+    st.select_slider(
+        "Image size",
+        [str(size) for size in SIZES],
+        key=SIZE.key,
+        format_func="{} px".format,
+        help="The longer side of the image that is worked on.",
+    )

@@ -64,7 +64,6 @@ def legend(shown: Picture, caption: str) -> Legend:
 
 def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
     """Draw image and result side by side, pixels of both at the same size, and take up where the user points."""
-    source = to_picture(image, "clamped")
     scaling = st.session_state[SCALING.key]
     result = to_picture(response.values, scaling, share=int(st.session_state[SHARE.key]) / 100)
     geometry = setup.geometry
@@ -78,19 +77,8 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
         "window_rows": span[0],
         "window_cols": span[1],
     }
-    area = (max(image.shape[0], response.values.shape[0]), max(image.shape[1], response.values.shape[1]))
     left, right = st.columns(2, gap="small")
-    with left:
-        at_source = picture(
-            source.pixels,
-            key="kernels.source",
-            alt="The current image",
-            title=f"Image, {image.shape[1]} × {image.shape[0]} px",
-            lut=source.lut if source.pixels.ndim == 2 else None,
-            legend=legend(source, "0 black, 1 white"),
-            link="kernels",
-            area=area,
-        )
+    # The result goes out first: it is what a moved slider is waiting for.
     with right:
         at_result = picture(
             result.pixels,
@@ -101,7 +89,19 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             legend=legend(result, SCALINGS[scaling].meaning),
             link="kernels",
             mapping=across,
-            area=area,
+            same_scale=True,
+        )
+    source = to_picture(image, "clamped")
+    with left:
+        at_source = picture(
+            source.pixels,
+            key="kernels.source",
+            alt="The current image",
+            title=f"Image, {image.shape[1]} × {image.shape[0]} px",
+            lut=source.lut if source.pixels.ndim == 2 else None,
+            legend=legend(source, "0 black, 1 white"),
+            link="kernels",
+            same_scale=True,
         )
     with st.container(horizontal=True, gap="medium"):
         st.segmented_control(

@@ -3,20 +3,6 @@ import { clamp, formatLevel, formatNumber, formatTight, withoutZero } from "../s
 export const LOUPE_PIXELS = 13;
 
 /**
- * Undoes the differences that Python's `encode` takes along each row.
- *
- * @param {Uint8Array} steps One plane after the other, row by row; changed in place.
- * @param {number} width Pixels in a row.
- * @returns {Uint8Array} The same array, now holding the pixels.
- */
-export function sumRows(steps, width) {
-  for (let start = 0; start < steps.length; start += width) {
-    for (let index = start + 1; index < start + width; index += 1) steps[index] += steps[index - 1];
-  }
-  return steps;
-}
-
-/**
  * @param {Uint8Array} planes One plane of codes, or a red, a green and a blue one.
  * @param {number} count Pixels in a plane.
  * @param {Uint8Array | null} lut 256 × 3 numbers, for codes.

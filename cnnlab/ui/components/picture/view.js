@@ -12,7 +12,6 @@ import {
   mappingOf,
   pixelAt,
   placeLoupe,
-  sumRows,
   toCommon,
   toRgba,
   valueOfCode,
@@ -67,7 +66,7 @@ function createPicture(root) {
   let header = null;
   let mapping = mappingOf({});
   let planes = null;
-  let painted = { digest: "", lut: "", height: 0, width: 0 };
+  let painted = { digest: "", lut: "", height: 0, width: 0, sameScale: false };
   let palette = null;
   let theme = themeOf(root);
   let group = null;
@@ -85,18 +84,9 @@ function createPicture(root) {
   let gone = false;
   const drawing = oncePerFrame(drawMarks);
 
-  const self = { follow, hide, mappingNow: () => mapping, sizeNow: () => painted };
+  const self = { follow, hide, reserve, mappingNow: () => mapping, sizeNow: () => painted };
 
   // ---- the picture itself
-
-  async function decode(body, wanted) {
-    const stream = new Blob([body]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const steps = new Uint8Array(await new Response(stream).arrayBuffer());
-    // A newer picture may have come, or the page may have gone, while this one was being unpacked.
-    if (gone || header !== wanted) return;
-    planes = sumRows(steps, wanted.width);
-    paint();
-  }
 
   function paint() {
     const { height, width } = header;
@@ -107,7 +97,8 @@ function createPicture(root) {
       palette = header.lut ? paletteOf(header.lut) : null;
       colour(height, width);
     }
-    painted = { digest: header.digest, lut: header.lut, height, width };
+    painted = { digest: header.digest, lut: header.lut, height, width, sameScale: header.sameScale };
+    for (const other of comrades()) other.reserve();
     stage.dataset.digest = header.digest;
     if (cursor && !pixelAt(cursor, height, width)) hide();
     if (pick && !pixelAt(pick, height, width)) pick = null;
@@ -123,12 +114,19 @@ function createPicture(root) {
   }
 
   function reserve() {
-    const { height, width, areaHeight, areaWidth, maxHeight } = header;
+    const { height, width, maxHeight } = header;
+    const sizes = [header, ...comrades().map((other) => other.sizeNow())];
+    const areaHeight = Math.max(...sizes.map((size) => size.height));
+    const areaWidth = Math.max(...sizes.map((size) => size.width));
     area.style.aspectRatio = `${areaWidth} / ${areaHeight}`;
     stage.style.width = `${(100 * width) / areaWidth}%`;
     stage.style.height = `${(100 * height) / areaHeight}%`;
     frame.style.maxWidth = `${Math.max(1, (maxHeight * areaWidth) / areaHeight)}px`;
   }
+
+  /** The other pictures drawn to the same scale as this one. */
+  const comrades = () =>
+    header.sameScale && group ? [...group].filter((other) => other !== self && other.sizeNow().sameScale) : [];
 
   const cellNow = () => ({ x: box.width / painted.width, y: box.height / painted.height });
 
@@ -440,13 +438,10 @@ function createPicture(root) {
           : null,
       );
       join(header.link);
-      if (first) reserve();
       if (header.digest !== painted.digest || header.height !== painted.height || header.width !== painted.width) {
-        decode(message.body, header);
-      } else {
-        // Same codes: a colour table or a legend costs no unpacking.
-        paint();
+        planes = message.body;
       }
+      paint();
     },
     destroy() {
       gone = true;

@@ -7,11 +7,19 @@
  * @property {string[]} ink Black or white, whichever reads better on each.
  */
 
+const palettesRead = new Map();
+
 /**
  * @param {string} hex 1536 hexadecimal digits.
- * @returns {Palette}
+ * @returns {Palette} The same one for the same digits; a lab has a handful of them.
  */
 export function paletteOf(hex) {
+  if (!palettesRead.has(hex)) palettesRead.set(hex, readPalette(hex));
+  return palettesRead.get(hex);
+}
+
+/** @type {(hex: string) => Palette} */
+function readPalette(hex) {
   const rgb = new Uint8Array(768);
   for (let i = 0; i < 768; i += 1) rgb[i] = parseInt(hex.slice(2 * i, 2 * i + 2), 16);
   const css = [];
