@@ -82,12 +82,16 @@ async def visitor(url: str, number: int, until: float, think: float, tally: Tall
             return
         slider, fragment = sliders[0].delta.new_element.slider.id, sliders[0].delta.fragment_id
         stride = 1
+        known: set[str] = set()
         while time.monotonic() < until:
             await asyncio.sleep(chance.expovariate(1 / think))
             stride = chance.choice([value for value in (1, 2, 3, 4) if value != stride])
             change = BackMsg()
             change.rerun_script.page_name = "kernels"
             change.rerun_script.fragment_id = fragment
+            # As a browser does: what it holds already need not be sent again.
+            known |= {message.hash for message in messages if message.metadata.cacheable}
+            change.rerun_script.cached_message_hashes.extend(known)
             state = change.rerun_script.widget_states.widgets.add()
             state.id = slider
             state.double_array_value.data.append(stride)
