@@ -51,9 +51,9 @@ def show(grey_hw: NDArray[np.float32], setup: Setup) -> None:
                 draw(grey_hw, setup)
 
 
-def _matrix_latex(values: NDArray[np.floating]) -> str:
-    rows = [" & ".join(f"{weight:.3g}" for weight in row) for row in np.atleast_2d(values)]
-    return r"\begin{bmatrix}" + r" \\ ".join(rows) + r"\end{bmatrix}"
+def _vector(values: NDArray[np.floating]) -> str:
+    # Plain text: a browser needs 30 ms and more to set matrices as formulas, and these change with every slider.
+    return "`[" + "  ".join(f"{value:.3g}".replace("-", "−") for value in values) + "]`"
 
 
 def _split(_: NDArray[np.float32], setup: Setup) -> None:
@@ -70,10 +70,12 @@ def _split(_: NDArray[np.float32], setup: Setup) -> None:
         st.markdown(
             f"**Rank {split.rank}.** The kernel is the sum of {split.rank} products of a column and a row, no fewer."
         )
-    for number, (column, row) in enumerate(zip(split.columns_hr.T[:_MAX_TERMS], split.rows_rw, strict=False)):
-        st.latex(f"{'+' if number else ''}{_matrix_latex(column[:, None])}{_matrix_latex(row[None, :])}")
-    if split.rank > _MAX_TERMS:
-        st.caption(f"And {split.rank - _MAX_TERMS} more, each smaller than those before it.")
+    terms = [
+        f"{'+ ' if number else ''}column {_vector(column)} × row {_vector(row)}"
+        for number, (column, row) in enumerate(zip(split.columns_hr.T, split.rows_rw, strict=True))
+    ]
+    more = split.rank - _MAX_TERMS
+    st.markdown("  \n".join(terms[:_MAX_TERMS]) + (f"  \n… and {more} more" if more > 0 else ""))
     share = split.macs_separated / split.macs_direct
     verdict = f"{1 - share:.0%} saved" if share < 1 else "nothing saved"
     st.markdown(
