@@ -9,6 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+from starlette.formparsers import MultiPartParser
+
+# An upload stays in memory, as the lab promises: above this, Starlette keeps it in a temporary file while it comes in.
+MultiPartParser.spool_max_size = 32 * 2**20
 
 SHELL = Path(__file__).with_name("shell.py")
 
@@ -26,7 +30,7 @@ def _warm_up() -> None:
         intake.thumbnail(key)
 
 
-def _send_at_once() -> None:
+def send_at_once() -> None:
     """Let the listening socket hand out connections that send without waiting for more to send.
 
     `streamlit run` binds a socket of protocol 0, for which asyncio leaves Nagle's algorithm on: the messages of a rerun
@@ -43,7 +47,7 @@ def _send_at_once() -> None:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Warm up in a thread of its own; the server answers meanwhile."""
-    _send_at_once()
+    send_at_once()
     warming = asyncio.create_task(asyncio.to_thread(_warm_up))
     warming.add_done_callback(_log_failure)
     yield

@@ -1,7 +1,8 @@
 """The workbench: what is carried from page to page. Now the current image; a net and an epoch will join it."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from cnnlab.errors import InputRejected
 from cnnlab.images import SAMPLES, RgbImage, load_sample, to_grey, to_jpeg
 from cnnlab.ui import intake, state
+
+Made = TypeVar("Made")
 
 _LONGEST = 1024  # px; a user's own picture is kept no larger, 3 MB at most
 # Streamlit's own hash of a large array looks at a sample of it, and takes near twins for the same.
@@ -69,11 +72,6 @@ def _change() -> None:
     st.rerun()
 
 
-@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_BY_DIGEST)
-def _thumbnail(current: RgbImage) -> bytes:
-    return to_jpeg(intake.reduced(current, 320).pixels)
-
-
 def _plain(text: str) -> str:
     """A user's text, such as a file name, as text: nothing in it is taken for Markdown."""
     shortened = text if len(text) <= 60 else f"{text[:40]}…{text[-16:]}"
@@ -90,7 +88,25 @@ def colour(longest: int) -> NDArray[np.float32]:
     return _scaled(image(), longest, as_grey=False)
 
 
-@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_BY_DIGEST)
+def _kept(compute: Callable[..., Made]) -> Callable[..., Made]:
+    """Compute once: for a sample, in the whole process; for a user's own picture, in their session, and no longer."""
+    once = {"show_spinner": False, "hash_funcs": _BY_DIGEST}
+    shared = st.cache_resource(max_entries=128, **once)(compute)
+    own = st.cache_resource(max_entries=8, scope="session", **once)(compute)
+
+    @wraps(compute)
+    def get(*arguments: Any, **named: Any) -> Made:
+        return (own if st.session_state[_IMAGE.key] == _OWN else shared)(*arguments, **named)
+
+    return get
+
+
+@_kept
+def _thumbnail(current: RgbImage) -> bytes:
+    return to_jpeg(intake.reduced(current, 320).pixels)
+
+
+@_kept
 def _scaled(current: RgbImage, longest: int, *, as_grey: bool) -> NDArray[np.float32]:
     pixels = intake.reduced(current, longest).pixels
     scaled = to_grey(pixels) if as_grey else pixels.astype(np.float32) / np.float32(255)
