@@ -12,21 +12,14 @@ import argparse
 import os
 import platform
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+from server import ROOT, percentile, serving
 
-ROOT = Path(__file__).parents[1]
 LIMIT_MEDIAN_MS, LIMIT_P95_MS = 150, 300
 
 EMPTY = """
@@ -59,27 +52,6 @@ WATCH = """
 """
 
 
-@contextmanager
-def serving(script: str, folder: Path) -> Iterator[str]:
-    """A Streamlit server on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true", f"--server.port={port}"]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health").close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 def moved(page: Page, key: str) -> float:
     """Press an arrow key on the slider and wait for what it brings; milliseconds."""
     page.evaluate("window.lastMs = null")
@@ -87,11 +59,6 @@ def moved(page: Page, key: str) -> float:
     page.wait_for_function("window.lastMs !== null", timeout=10_000)
     time.sleep(0.25)  # a hand pauses, and what the last move started has ended
     return page.evaluate("window.lastMs")
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` of all lie."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def main() -> None:
@@ -103,11 +70,17 @@ def main() -> None:
     if chrome is None:
         raise SystemExit("No Chromium or Chrome on this machine; install Debian's `chromium` or Google Chrome.")
     with tempfile.TemporaryDirectory() as folder:
+        # The same server with the same settings, and nothing on its page.
+        shutil.copytree(ROOT / ".streamlit", Path(folder, ".streamlit"))
         Path(folder, "empty.py").write_text(EMPTY)
-        with serving("app.py", ROOT) as lab, serving("empty.py", Path(folder)) as empty, sync_playwright() as driver:
+        Path(folder, "app.py").write_text('import streamlit as st\n\napp = st.App("empty.py")\n')
+        with serving() as lab, serving(folder=Path(folder)) as empty, sync_playwright() as driver:
             window = driver.chromium.launch(executable_path=chrome, args=["--no-sandbox", "--disable-gpu"])
             pages = {}
-            for kind, address in (("picture", f"{lab}/kernels?image=astronaut&kernel=gabor"), ("text", empty)):
+            for kind, address in (
+                ("picture", f"{lab.address}/kernels?image=astronaut&kernel=gabor"),
+                ("text", empty.address),
+            ):
                 page = window.new_context(viewport={"width": 1440, "height": 900}).new_page()
                 page.goto(address)
                 page.get_by_role("slider", name="Orientation").wait_for(timeout=60_000)

@@ -11,21 +11,16 @@ import asyncio
 import os
 import platform
 import random
-import socket
 import statistics
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import websockets
+from server import Served, percentile, serving
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass
@@ -35,6 +30,7 @@ class Tally:
     first_ms: list[float] = field(default_factory=list)
     rerun_ms: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    rss_mb: list[float] = field(default_factory=list)
 
 
 async def answer(connection: websockets.ClientConnection) -> list[ForwardMsg]:
@@ -120,20 +116,22 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def crowd(url: str, users: int, seconds: float, think: float) -> Tally:
-    """All visitors at once."""
+async def crowd(served: Served, users: int, seconds: float, think: float) -> Tally:
+    """All visitors at once; memory is read each second, while they are connected."""
     tally = Tally()
     until = time.monotonic() + think + seconds
-    jobs = [visitor(url, number, until, think, tally) for number in range(users)]
+
+    async def watch() -> None:
+        while time.monotonic() < until:
+            tally.rss_mb.append(rss_mb(served.process.pid))
+            await asyncio.sleep(1)
+
+    jobs = [visitor(served.stream, number, until, think, tally) for number in range(users)]
+    jobs.append(watch())
     for outcome in await asyncio.gather(*jobs, return_exceptions=True):
         if isinstance(outcome, BaseException):
             tally.faults.append(f"connection: {type(outcome).__name__}: {outcome}"[:120])
     return tally
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` of all lie."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def main() -> None:
@@ -143,28 +141,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--think", type=float, default=10, help="mean seconds between two changes of one visitor")
     wanted = parser.parse_args()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health").close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.1)
-        url = f"ws://127.0.0.1:{port}/_stcore/stream"
-        asyncio.run(crowd(url, 3, 2, 0.5))  # imports and samples are loaded before memory is read
+    with serving() as served:
+        pid = served.process.pid
+        asyncio.run(crowd(served, 3, 2, 0.5))  # imports and samples are loaded before memory is read
         time.sleep(3)
-        memory, cpu = rss_mb(server.pid), cpu_s(server.pid)
-        tally = asyncio.run(crowd(url, wanted.users, wanted.seconds, wanted.think))
-        per_session = (rss_mb(server.pid) - memory) / wanted.users
-        cpu_ms = (cpu_s(server.pid) - cpu) * 1000 / (len(tally.rerun_ms) + len(tally.first_ms))
-    finally:
-        server.terminate()
-        server.wait(20)
+        memory, cpu = rss_mb(pid), cpu_s(pid)
+        tally = asyncio.run(crowd(served, wanted.users, wanted.seconds, wanted.think))
+        per_session = (max(tally.rss_mb) - memory) / wanted.users
+        cpu_ms = (cpu_s(pid) - cpu) * 1000 / (len(tally.rerun_ms) + len(tally.first_ms))
     p95 = percentile(tally.rerun_ms, 0.95)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{wanted.users} sessions, a change every {wanted.think:g} s each, for {wanted.seconds:g} s")

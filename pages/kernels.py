@@ -4,7 +4,7 @@ from cnnlab.ops import apply_kernel, equivariance, fit_kernel, frequency_respons
 from cnnlab.ui import errors, page, workbench
 from cnnlab.ui.playground import beyond, controls, export, making, results
 
-SETTINGS = (*controls.SETTINGS, results.AT, *making.SETTINGS, *beyond.SETTINGS)
+SETTINGS = (*controls.SETTINGS, *results.SETTINGS, *making.SETTINGS, *beyond.SETTINGS)
 TRIES = {
     "Edges of a zone plate": (
         "Sobel X answers to vertical edges only: the rings fade where they run across.",
@@ -14,8 +14,8 @@ TRIES = {
         "The fine outer rings come back as coarse ones: aliasing. A Gaussian before the stride would prevent it.",
         {"workbench.image": "zone_plate", "kernels.preset": "identity", "kernels.stride": 4},
     ),
-    "Threads of a cloth": (
-        "A Gabor kernel answers where lines have its direction and spacing.",
+    "Joints of a brick wall": (
+        "A Gabor kernel answers where lines have its direction and spacing: here the upright joints.",
         {"workbench.image": "brick", "kernels.preset": "gabor", "kernels.scaling": "signed"},
     ),
 }

@@ -39,7 +39,10 @@ def frequency_response(frequencies: NDArray[np.float64], magnitude_hw: NDArray[n
         )
     )
     figure.update_xaxes(title="horizontal frequency, cycles per pixel", constrain="domain")
-    figure.update_yaxes(title="vertical frequency, cycles per pixel", scaleanchor="x", constrain="domain")
+    # Downwards, as rows run: a wave towards the lower right is found there.
+    figure.update_yaxes(
+        title="vertical frequency, cycles per pixel", autorange="reversed", scaleanchor="x", constrain="domain"
+    )
     figure.update_layout(height=380, margin={**_MARGIN, "t": 8})
     return figure
 
@@ -48,25 +51,30 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float], at: int) -> go.Fig
     """Loss against step, both logarithmic, with the step `at` marked.
 
     Args:
-        steps: Numbers of the steps, from 1.
+        steps: Numbers of the steps, from 0; drawn one to the right, where a log axis begins.
         losses: Mean squared error at each.
         at: Index into both.
     """
-    # A log axis has no room for zero; the smallest positive double stands in for an exact fit.
-    shown = np.maximum(np.asarray(losses, dtype=float), np.finfo(float).tiny)
+    # A log axis has no room for zero; what lies below the rounding of float64 stands for an exact fit.
+    shown = np.maximum(np.asarray(losses, dtype=float), max(losses) * 1e-16)
     figure = go.Figure(
         go.Scatter(
-            x=list(steps),
+            x=[step + 1 for step in steps],
             y=shown,
             mode="lines",
             line={"color": palette.TRAIN, "width": 2},
-            hovertemplate="step %{x:,}<br>loss %{y:.3g}<extra></extra>",
+            hovertemplate="step %{customdata:,}<br>loss %{y:.3g}<extra></extra>",
+            customdata=list(steps),
         )
     )
     figure.add_scatter(
-        x=[steps[at]], y=[shown[at]], mode="markers", marker={"size": 11, "color": palette.VALIDATION}, hoverinfo="skip"
+        x=[steps[at] + 1],
+        y=[shown[at]],
+        mode="markers",
+        marker={"size": 11, "color": palette.VALIDATION},
+        hoverinfo="skip",
     )
-    figure.update_xaxes(type="log", title="step", dtick=1)
+    figure.update_xaxes(type="log", title="step + 1", dtick=1)
     figure.update_yaxes(type="log", title="mean squared error", exponentformat="power")
     figure.update_layout(height=300, showlegend=False, margin=_MARGIN)
     return figure

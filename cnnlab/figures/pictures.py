@@ -76,7 +76,7 @@ SCALINGS: dict[str, Scaling] = {
     ),
     "stretched": Scaling(
         label="Stretched",
-        meaning="smallest black, largest white",
+        meaning="smallest black, largest white, over the scale",
         limits=_full_range,
         lut=palette.greys,
     ),

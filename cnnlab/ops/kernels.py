@@ -344,10 +344,15 @@ def build_kernel(key: str, **values: float) -> KernelArray:
         if name not in names:
             known = ", ".join(names) if names else "none"
             raise InputRejected(f"{kernel.label} has no parameter {name!r}. Its parameters: {known}.")
-    return kernel.build(**{p.name: _check_value(kernel, p, values.get(p.name, p.default)) for p in kernel.parameters})
+    return kernel.build(**{p.name: check_parameter(p, values.get(p.name, p.default)) for p in kernel.parameters})
 
 
-def _check_value(kernel: Kernel, parameter: Parameter, value: Any) -> float:
+def check_parameter(parameter: Parameter, value: Any) -> float:
+    """Return the value as a number that the parameter takes.
+
+    Raises:
+        InputRejected: It is outside the range or between the steps.
+    """
     accepted = f"{parameter.minimum} to {parameter.maximum}"
     if parameter.is_whole:
         accepted += f" in steps of {parameter.step}" if parameter.step != 1 else ", whole numbers"
@@ -359,9 +364,7 @@ def _check_value(kernel: Kernel, parameter: Parameter, value: Any) -> float:
     if fits and parameter.is_whole:
         fits = (number - parameter.minimum) % parameter.step == 0
     if not fits:
-        raise InputRejected(
-            f"{kernel.label}: {parameter.label.lower()} is {value!r}; accepted is {accepted}. Change it."
-        )
+        raise InputRejected(f"{parameter.label} is {value!r}; accepted is {accepted}. Change it.")
     return int(number) if parameter.is_whole else number
 
 
@@ -529,6 +532,14 @@ def kernel_json(
     return f'{{\n  "kernel": [\n{rows}\n  ],\n{lines}\n}}\n'
 
 
+# Channels of the input, and the weights of the convolution made of one kernel.
+_TORCH_WEIGHTS = {
+    "grey": (1, "kernel[None, None]"),
+    "each": (3, "kernel.expand(3, 1, -1, -1)"),
+    "sum": (3, "kernel.expand(1, 3, -1, -1)"),
+}
+
+
 def kernel_torch_code(
     kernel: ArrayLike,
     *,
@@ -539,6 +550,7 @@ def kernel_torch_code(
     bias: float = 0.0,
     flip: bool = False,
     activation: str = "none",
+    channels: str = "grey",
 ) -> str:
     """Write the PyTorch code that gives the same numbers.
 
@@ -551,18 +563,24 @@ def kernel_torch_code(
         bias: As in `apply_kernel`.
         flip: As in `apply_kernel`.
         activation: Key in `ACTIVATIONS`.
+        channels: "grey" for one channel, "each" for three that are filtered on their own, "sum" for three whose maps
+            are added up.
 
     Returns:
-        Code that takes a tensor `x` of shape (N, 1, H, W) and leaves the response in `y`.
+        Code of a function `respond(x)`: x of shape (N, 1, H, W), or (N, 3, H, W) for "each" and "sum".
 
     Raises:
         InputRejected: It is not a kernel, or there is no such activation.
     """
     if activation not in ACTIVATIONS:
         raise InputRejected(f"There is no activation {activation!r}. Take one of: {', '.join(ACTIVATIONS)}.")
-    arguments = ["x", "kernel[None, None]"]
+    if channels not in _TORCH_WEIGHTS:
+        raise InputRejected(f"There is no way {channels!r} to use channels. Take one of: {', '.join(_TORCH_WEIGHTS)}.")
+    num_channels, weight = _TORCH_WEIGHTS[channels]
+    arguments = ["x", weight]
     if bias:
-        arguments.append(f"bias=torch.tensor([{_literal(bias)}])")
+        values = ", ".join([_literal(bias)] * (3 if channels == "each" else 1))
+        arguments.append(f"bias=torch.tensor([{values}])")
     if stride not in (1, (1, 1)):
         arguments.append(f"stride={stride}")
     lines = ["import torch", "from torch.nn import functional as F", "", "kernel = torch.tensor(", "    ["]
@@ -570,16 +588,18 @@ def kernel_torch_code(
     lines += ["    ]", ")"]
     if flip:
         lines.append("kernel = kernel.flip(0, 1)  # by 180 degrees: a true convolution")
+    lines += ["", "", "def respond(x):", f'    """x: images, shape (N, {num_channels}, H, W), values 0 to 1."""']
     if padding not in (0, (0, 0)):
         if padding_mode == "zeros":
             arguments.append(f"padding={padding}")
         else:
             vertical, horizontal = (padding, padding) if isinstance(padding, int) else padding
             sides = (horizontal, horizontal, vertical, vertical)
-            lines.append(f'x = F.pad(x, {sides}, mode="{padding_mode}")  # left, right, top, bottom')
+            lines.append(f'    x = F.pad(x, {sides}, mode="{padding_mode}")  # left, right, top, bottom')
     if dilation not in (1, (1, 1)):
         arguments.append(f"dilation={dilation}")
-    lines.append(f"y = F.conv2d({', '.join(arguments)})")
-    if activation != "none":
-        lines.append(f"y = {_TORCH_ACTIVATIONS[activation]}(y)")
+    if channels == "each":
+        arguments.append("groups=3")
+    response = f"F.conv2d({', '.join(arguments)})"
+    lines.append(f"    return {response if activation == 'none' else f'{_TORCH_ACTIVATIONS[activation]}({response})'}")
     return "\n".join(lines) + "\n"

@@ -2,7 +2,6 @@
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from cnnlab.figures.pictures import to_picture
 from cnnlab.images import to_jpeg
@@ -16,17 +15,23 @@ _SIGNED_SUM = 0.5  # kernels whose weights sum to less than this respond to chan
 def kernels(keys: list[str]) -> None:
     """Draw the current image under each kernel, each a way into the playground."""
     grey_hw = workbench.grey(_SIDE)
+    built = {key: build_kernel(key) for key in keys}
+    responses = {key: apply_kernel(grey_hw, kernel) for key, kernel in built.items()}
+    signed = [responses[key].ravel() for key in keys if abs(built[key].sum()) < _SIGNED_SUM]
+    limit = to_picture(np.concatenate(signed)[None], "signed", share=0.98).maximum if signed else 1.0
     for column, key in zip(st.columns(len(keys), gap="small"), keys, strict=True):
         with column:
-            st.image(_shown(grey_hw, key), width="stretch")
+            if abs(built[key].sum()) < _SIGNED_SUM:
+                shown = to_picture(responses[key], "signed", limits=(-limit, limit))
+            else:
+                shown = to_picture(responses[key], "clamped")
+            st.image(to_jpeg(shown.rgb()), width="stretch")
             if st.button(KERNELS[key].label, key=f"start.{key}", help=KERNELS[key].purpose, width="stretch"):
                 st.switch_page(navigation.page_object("kernels"), query_params={"kernel": key})
-
-
-def _shown(grey_hw: NDArray[np.float32], key: str) -> bytes:
-    kernel = build_kernel(key)
-    response = apply_kernel(grey_hw, kernel)
-    return to_jpeg(to_picture(response, "signed" if kernel.sum() < _SIGNED_SUM else "clamped", share=0.98).rgb())
+    st.caption(
+        f"Your current image under six kernels. Edges share one scale: blue −{limit:.2g}, grey 0, orange {limit:.2g}; "
+        "2 % of their numbers lie beyond and are shown like the ends. Blur and sharpen: 0 black, 1 white."
+    )
 
 
 def pages() -> None:

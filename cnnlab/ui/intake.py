@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from cnnlab.errors import LabError
 from cnnlab.images import SAMPLES, RgbImage, centre_crop, decode, fit_within, load_sample, resize, to_jpeg
+from cnnlab.ui import errors
 
 _GROUPS = {"photograph": "Photographs", "digit": "Handwritten digits", "drawn": "Drawn"}
 _THUMBNAIL = 144  # px, twice what a tile shows at most, for sharp screens
@@ -33,7 +33,7 @@ def choose() -> tuple[str, RgbImage] | None:
     if way == "Upload":
         given = st.file_uploader(
             "Your picture: PNG, JPEG, WebP, GIF or BMP, up to 20 MB and 50 megapixels. It stays in this server's "
-            "memory, is seen by nobody else and is gone when you close the page.",
+            "memory, is seen by nobody else, and is gone a minute after you close the page.",
             # Only helps the file dialog; what counts is the content, which `decode` checks.
             type="image",
             key="intake.upload",
@@ -42,11 +42,9 @@ def choose() -> tuple[str, RgbImage] | None:
         given = st.camera_input("Take a picture", key="intake.camera")
     if given is None:
         return None
-    try:
+    with errors.shown():
         return "", decode(given.getvalue(), given.name)
-    except LabError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
+    return None
 
 
 def _sample() -> str | None:

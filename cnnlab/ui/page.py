@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cnnlab.ui import errors, navigation, state
+from cnnlab.ui.text import plain
 
 _HINT = "Each sets the controls to something worth seeing and says what to look for."
 _STYLE = Path(__file__).with_name("style.css")
@@ -28,7 +29,7 @@ def head(key: str, settings: Sequence[state.Setting] = ()) -> None:
     st.title(entry.title, anchor=False)
     st.markdown(entry.question)
     for sentence in state.refused():
-        st.info(f"This link could not be followed in one point: {sentence}.", icon=":material/link_off:")
+        st.info(f"This link could not be followed in one point: {plain(sentence)}.", icon=":material/link_off:")
 
 
 def columns() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -65,18 +66,21 @@ def chips(key: str, tries: Mapping[str, tuple[str, Mapping[str, Any]]], settings
         tries: Label → (what to look for, session keys and the values they get).
         settings: The page's settings; those that a chip does not name go back to their defaults.
     """
+    defaults = {setting.key: setting.default for setting in settings}
 
     def set_up(label: str) -> None:
-        st.session_state[f"{key}.tried"] = label
-        defaults = {setting.key: setting.default for setting in settings}
         for setting, value in {**defaults, **tries[label][1]}.items():
             st.session_state[setting] = value
+
+    def is_set_up(label: str) -> bool:
+        wanted = {**defaults, **tries[label][1]}
+        return all(st.session_state.get(setting) == value for setting, value in wanted.items())
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key):
         st.caption("Try", width="content")
         for index, label in enumerate(tries):
             st.button(label, key=f"{key}.{index}", on_click=set_up, args=(label,))
-    st.caption(tries[st.session_state[f"{key}.tried"]][0] if f"{key}.tried" in st.session_state else _HINT)
+    st.caption(next((tries[label][0] for label in tries if is_set_up(label)), _HINT))
 
 
 def code(key: str, page_file: str, functions: Sequence[FunctionType]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -38,10 +39,11 @@ def send_at_once() -> None:
     """
     descriptors = Path("/dev/fd")
     for entry in descriptors.iterdir() if descriptors.exists() else ():
-        # What is not a socket, or is closed by now, answers with an error.
-        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as candidate:
-            if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # closed by now, or not a TCP socket
+            if stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
+                with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+                    if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @asynccontextmanager

@@ -95,8 +95,6 @@ def arrive(page: str) -> None:
     st.session_state[_ARRIVED] = st.session_state.get(_HERE) != page
     st.session_state[_HERE] = page
     st.session_state[_ON_PAGE] = {}
-    if st.session_state[_ARRIVED]:
-        st.session_state[_REFUSED] = ()
 
 
 def settle() -> None:
@@ -118,7 +116,7 @@ def restore(settings: Iterable[Setting]) -> None:
                 st.session_state[setting.key] = setting.parse(st.query_params[setting.param])
                 continue
             except LabError as error:
-                st.session_state[_REFUSED] = (*st.session_state.get(_REFUSED, ()), str(error))
+                st.session_state[_REFUSED] = (*st.session_state.get(_REFUSED, ()), str(error).rstrip("."))
     recall()
 
 
@@ -131,8 +129,8 @@ def recall() -> None:
 
 
 def refused() -> tuple[str, ...]:
-    """What the link that opened this page asked for and could not be given, a sentence each."""
-    return st.session_state.get(_REFUSED, ())
+    """What the link that opened this page asked for and could not be given, a sentence each; told once."""
+    return st.session_state.pop(_REFUSED, ())
 
 
 def publish() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cnnlab.errors import InputRejected
 from cnnlab.images import SAMPLES, RgbImage, load_sample, to_grey, to_jpeg
 from cnnlab.ui import intake, state
+from cnnlab.ui.text import plain, short
 
 Made = TypeVar("Made")
 
@@ -53,9 +54,9 @@ def show() -> None:
     with st.container(key="workbench"):
         st.caption("Current image")
         st.image(_thumbnail(current), width="stretch")
-        st.markdown(f"**{_plain(label())}**  \n{current.width} × {current.height} px")
+        st.markdown(f"**{plain(short(label()))}**  \n{current.width} × {current.height} px")
         for note in current.notes:
-            st.caption(_plain(note))
+            st.caption(plain(note))
         if st.button("Change image", key="workbench.change", icon=":material/image:", width="stretch"):
             _change()
 
@@ -72,12 +73,6 @@ def _change() -> None:
     st.rerun()
 
 
-def _plain(text: str) -> str:
-    """A user's text, such as a file name, as text: nothing in it is taken for Markdown."""
-    shortened = text if len(text) <= 60 else f"{text[:40]}…{text[-16:]}"
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|$:~&" else c for c in shortened if c.isprintable())
-
-
 def grey(longest: int) -> NDArray[np.float32]:
     """The current image in grey, (H, W) in [0, 1], its longer side at most `longest` px. Shared: do not write to it."""
     return _scaled(image(), longest, as_grey=True)
@@ -92,7 +87,7 @@ def _kept(compute: Callable[..., Made]) -> Callable[..., Made]:
     """Compute once: for a sample, in the whole process; for a user's own picture, in their session, and no longer."""
     once = {"show_spinner": False, "hash_funcs": _BY_DIGEST}
     shared = st.cache_resource(max_entries=128, **once)(compute)
-    own = st.cache_resource(max_entries=8, scope="session", **once)(compute)
+    own = st.cache_resource(max_entries=3, scope="session", **once)(compute)
 
     @wraps(compute)
     def get(*arguments: Any, **named: Any) -> Made:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.e2e.lab import Visit, running_lab, visit
+from benchmarks.server import serving
+from tests.e2e.lab import Visit, visit
 
 BROWSERS = (
     "chromium",
@@ -30,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[str]:
-    with running_lab() as address:
-        yield address
+    with serving() as served:
+        yield served.address
 
 
 @pytest.fixture(scope="session")

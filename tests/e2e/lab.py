@@ -1,58 +1,14 @@
-"""A lab of its own on a free port, and visitors who look at it in a browser."""
+"""Visitors who look at the lab in a browser."""
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-ROOT = Path(__file__).parents[2]
 # Streamlit first looks for its server below the page's own path, then finds it at the root.
 PROBES = ("_stcore/health", "_stcore/host-config")
 
 expect.set_options(timeout=20_000)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def running_lab(
-    command: tuple[str, ...] = ("streamlit", "run", "app.py", "--server.headless=true", "--server.port"),
-    root: Path = ROOT,
-) -> Iterator[str]:
-    """Start the lab as the README says; yields its address."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", *command, str(port)], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health").close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert server.poll() is None, server.stdout and server.stdout.read().decode()
-                time.sleep(0.1)
-        else:
-            pytest.fail("the lab did not answer within 30 s")
-        yield address
-    finally:
-        server.terminate()
-        server.communicate(timeout=20)
 
 
 @dataclass

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.lab import ROOT, Visit, running_lab, visit
+from benchmarks.server import ROOT, STREAMLIT, serving
+from tests.e2e.lab import Visit, visit
 
-STREAMLIT = ("streamlit", "run", "app.py", "--server.headless=true", "--server.port")
 UVICORN = ("uvicorn", "app:app", "--log-level=warning", "--port")
 
 
 @pytest.mark.parametrize("command", [STREAMLIT, UVICORN], ids=["streamlit", "uvicorn"])
 def test_a_link_to_a_page_is_the_first_request_of_a_cold_server(browser: Browser, command: tuple[str, ...]) -> None:
-    with running_lab(command) as address:
-        guest = visit(browser, address)
+    with serving(command) as served:
+        guest = visit(browser, served.address)
         page = guest.open("/kernels")
         expect(page.get_by_role("heading", name="Kernel playground")).to_be_visible()
         menu = page.get_by_test_id("stSidebarNav").get_by_role("link")
@@ -32,8 +32,8 @@ def test_a_missing_page_file_does_not_take_the_others_down(browser: Browser, tmp
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     (tmp_path / "pages" / "start.py").unlink()
-    with running_lab(root=tmp_path) as address:
-        guest = visit(browser, address)
+    with serving(folder=tmp_path) as served:
+        guest = visit(browser, served.address)
         page = guest.open("/kernels")
         expect(page.get_by_role("heading", name="Kernel playground")).to_be_visible()
         page.context.close()
@@ -45,8 +45,8 @@ def test_a_page_that_breaks_says_so_with_a_number_and_without_a_traceback(browse
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     broken = tmp_path / "pages" / "start.py"
     broken.write_text(broken.read_text() + "\nraise RuntimeError('inner workings')\n")
-    with running_lab(root=tmp_path) as address:
-        guest = visit(browser, address)
+    with serving(folder=tmp_path) as served:
+        guest = visit(browser, served.address)
         page = guest.open("/")
         expect(page.get_by_text("Something broke on our side")).to_be_visible()
         assert "inner workings" not in page.content()

@@ -1,8 +1,11 @@
 """Every page, narrow and wide, light and dark; the pictures of it, one of which stands in the README."""
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from cnnlab.ui.navigation import PAGES
@@ -40,14 +43,12 @@ def test_a_page_fits_its_window_in_both_themes(browser: Browser, lab: str, key: 
     assert guest.errors == []
 
 
-def test_in_a_narrow_window_the_picture_comes_before_the_numbers_and_these_before_the_controls(
-    browser: Browser, lab: str
-) -> None:
+def test_in_a_narrow_window_come_picture_then_numbers_then_controls(browser: Browser, lab: str) -> None:
     guest = visit(browser, lab, viewport={"width": 800, "height": 900})
     page = guest.open("/kernels")
     tops = [
         page.locator(selector).bounding_box()["y"]  # pyright: ignore[reportOptionalSubscript]
-        for selector in (".st-key-kernels-result", '[data-testid="stMetric"]', ".st-key-kernels-grid")
+        for selector in (".st-key-kernels-result", '[data-testid="stMetric"] >> nth=0', ".st-key-kernels-grid")
     ]
     assert tops == sorted(tops)
     page.context.close()
@@ -60,3 +61,8 @@ def test_the_picture_in_the_readme_shows_the_page(visitor: Visit, request: pytes
         README.parent.mkdir(exist_ok=True)
         page.screenshot(path=README)
     assert README.exists(), "run the browser tests once with --keep-screenshots"
+    fresh, kept = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("L"), float)
+        for data in (page.screenshot(), README.read_bytes())
+    )
+    assert np.abs(fresh - kept).mean() < 10, "the page has changed: renew its picture with --keep-screenshots"

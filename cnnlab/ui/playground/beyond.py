@@ -1,51 +1,52 @@
 """What else a kernel tells: whether it splits, which frequencies it passes, what a shift does, how it is found."""
 
+import hashlib
 import time
-from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from cnnlab.errors import LabError
+from cnnlab.errors import InputRejected
 from cnnlab.figures.pictures import to_picture
 from cnnlab.images import decode, to_grey
 from cnnlab.ops import (
     KERNELS,
+    MAX_KERNEL,
     FitStep,
     apply_kernel,
     build_kernel,
     equivariance,
     fit_kernel,
     frequency_response,
-    output_size,
     separability,
 )
 from cnnlab.ui import errors, state
 from cnnlab.ui.components.picture import picture
 from cnnlab.ui.playground.controls import Setup
-from cnnlab.ui.playground.results import legend
+from cnnlab.ui.playground.results import legend, without_dust
 
 _MAX_TERMS = 3
 _FIT_SIDE = 256  # px; more pixels change the answer little and cost time
 _REDRAW_S = 0.15
+_FIT = "kernels.find.steps"
+_CURRENT, _UPLOAD = "current", "upload"
+_OTHER_TARGETS = {_CURRENT: "the result of the current kernel", _UPLOAD: "a picture I upload"}
+_TABS = ("Does it split?", "Which frequencies pass?", "Does it follow a shift?", "Can it be found?")
 
 SHIFT_X = state.integer("kernels.dx", "dx", -16, 16, 1)
 SHIFT_Y = state.integer("kernels.dy", "dy", -16, 16, 0)
-HIDDEN = state.choice("kernels.hidden", "find", [*KERNELS, "upload"], "gabor")
-SETTINGS = (SHIFT_X, SHIFT_Y, HIDDEN)
+HIDDEN = state.choice("kernels.hidden", "find", [_CURRENT, *KERNELS, _UPLOAD], "gabor")
+SIDE = state.integer("kernels.find.size", "find.size", 1, MAX_KERNEL, 3)
+TAB = state.choice("kernels.beyond", "tab", _TABS, _TABS[0])
+SETTINGS = (SHIFT_X, SHIFT_Y, HIDDEN, SIDE, TAB)
 
 
 def show(grey_hw: NDArray[np.float32], setup: Setup) -> None:
     """Draw the tabs; a tab costs nothing until it is opened."""
     st.subheader("Beyond the obvious", anchor=False)
-    parts: dict[str, Callable[[NDArray[np.float32], Setup], None]] = {
-        "Does it split?": _split,
-        "Which frequencies pass?": _frequencies,
-        "Does it follow a shift?": _shift,
-        "Can it be found?": _find,
-    }
-    for tab, draw in zip(st.tabs(list(parts), key="kernels.beyond", on_change="rerun"), parts.values(), strict=True):
+    draws = (_split, _frequencies, _shift, _find)
+    for tab, draw in zip(st.tabs(_TABS, key=TAB.key, on_change="rerun"), draws, strict=True):
         if tab.open:
             with tab, errors.shown():
                 draw(grey_hw, setup)
@@ -92,11 +93,10 @@ def _frequencies(_: NDArray[np.float32], setup: Setup) -> None:
     response = frequency_response(setup.kernel)
     left, right = st.columns([2, 1], gap="medium")
     left.plotly_chart(charts.frequency_response(response.frequencies, response.magnitude_hw), key="kernels.response")
-    centre = response.magnitude_hw.shape[0] // 2
     right.markdown(
         "The middle is what does not change across the image, the rim the finest pattern that pixels can hold "
         "(0.5 cycles per pixel: one black, one white).\n\n"
-        f"- gain for even areas: **{response.magnitude_hw[centre, centre]:.3g}**, the absolute sum of the weights\n"
+        f"- gain for even areas: **{abs(without_dust(setup.kernel)):.3g}**, the absolute sum of the weights\n"
         f"- largest gain: **{response.magnitude_hw.max():.3g}**"
     )
 
@@ -134,46 +134,43 @@ def _shift(grey_hw: NDArray[np.float32], setup: Setup) -> None:
     )
 
 
-def _find(grey_hw: NDArray[np.float32], _: Setup) -> None:
+def _find(grey_hw: NDArray[np.float32], setup: Setup) -> None:
     from cnnlab.figures import charts
 
-    side = [max(0, (length - _FIT_SIDE) // 2) for length in grey_hw.shape]
-    source_hw = np.ascontiguousarray(grey_hw[side[0] : side[0] + _FIT_SIDE, side[1] : side[1] + _FIT_SIDE])
+    source_hw = _middle(grey_hw)
     left, right = st.columns([1, 2], gap="medium")
     with left:
-        hidden = st.selectbox(
-            "Find the kernel that makes", [*KERNELS, "upload"], key=HIDDEN.key,
-            format_func=lambda key: "a picture I upload" if key == "upload" else f"the result of {KERNELS[key].label}",
-            help="Gradient descent starts from zeros and sees only the image and the result, never the kernel.",
-        )  # fmt: skip
-        kernel, target_hw, shape = None, None, (3, 3)
-        if hidden == "upload":
-            size = st.slider("Kernel size", 1, 11, 3, key="kernels.find.size")
+        st.selectbox(
+            "Find the kernel that makes",
+            [_CURRENT, *KERNELS, _UPLOAD],
+            key=HIDDEN.key,
+            format_func=lambda key: _OTHER_TARGETS.get(key) or f"the result of {KERNELS[key].label}",
+            help="Gradient descent sees only the image and the result, never the kernel.",
+        )
+        hidden = st.session_state[HIDDEN.key]
+        kernel, target_hw = None, None
+        if hidden == _UPLOAD:
+            size = st.slider("Kernel size", 1, MAX_KERNEL, key=SIDE.key, help="Raise it and more weights are sought.")
             shape = (size, size)
-            wanted = [output_size(length, size) for length in source_hw.shape]
-            given = st.file_uploader(
-                f"The result, {wanted[1]} × {wanted[0]} px: what your kernel makes of the middle "
-                f"{source_hw.shape[1]} × {source_hw.shape[0]} px of the image, without padding",
-                type="image",
-                key="kernels.find.target",
-            )
-            if given is None:
-                return
-            try:
-                target_hw = to_grey(decode(given.getvalue(), given.name).pixels)
-            except LabError as error:
-                st.error(str(error), icon=":material/error:")
-                return
+            target_hw = _uploaded(grey_hw, size)
         else:
-            kernel = build_kernel(hidden)
-            shape = kernel.shape
+            kernel = setup.kernel if hidden == _CURRENT else build_kernel(hidden)
+            shape = (kernel.shape[0], kernel.shape[1])
             target_hw = apply_kernel(source_hw, kernel)
+    if target_hw is None:
+        return
     with right:
-        steps = _descend(source_hw, target_hw, shape)
-        at = st.select_slider(
-            "Step", range(len(steps)), value=len(steps) - 1, format_func=lambda index: f"{steps[index].step:,}",
-            help="Go back to watch the kernel take shape.",
-        )  # fmt: skip
+        # A picture file holds 0 to 255 only, so what made it may have added a constant.
+        steps = _descend(source_hw, target_hw, shape, with_bias=kernel is None)
+        at = len(steps) - 1
+        if at:
+            at = st.select_slider(
+                "Step",
+                range(len(steps)),
+                value=at,
+                format_func=lambda index: f"{steps[index].step:,}",
+                help="Go back to watch the kernel take shape.",
+            )
         chosen = steps[at]
         named = {"Found": chosen.kernel_hw} if kernel is None else {"Hidden": kernel, "Found": chosen.kernel_hw}
         st.plotly_chart(charts.matrices(named), key="kernels.find.matrices")
@@ -184,6 +181,8 @@ def _find(grey_hw: NDArray[np.float32], _: Setup) -> None:
         st.metric("Mean squared error", f"{chosen.loss:.3g}")
         if kernel is not None:
             st.metric("Largest difference of a weight", f"{np.abs(chosen.kernel_hw - kernel).max():.2g}")
+        else:
+            st.metric("Bias", f"{chosen.bias:.3g}")
         if not chosen.determined:
             st.info(
                 "This image does not settle the kernel: other kernels give the same result on it. The one found is "
@@ -191,20 +190,62 @@ def _find(grey_hw: NDArray[np.float32], _: Setup) -> None:
                 icon=":material/info:",
             )
         st.caption(
-            f"Gradient descent with momentum on the mean squared error, {steps[-1].step:,} steps, from zeros, on the "
-            f"middle {source_hw.shape[1]} × {source_hw.shape[0]} px of the image."
+            f"Gradient descent with Nesterov's momentum on the mean squared error: {steps[-1].step:,} steps from small "
+            f"random weights, on the middle {source_hw.shape[1]} × {source_hw.shape[0]} px, without padding."
         )
+        if not steps[-1].converged and st.button("Start again", key="kernels.find.again"):
+            del st.session_state[_FIT]
+            st.rerun(scope="fragment")
 
 
-def _descend(source_hw: NDArray[np.float32], target_hw: NDArray[np.float32], shape: tuple[int, int]) -> list[FitStep]:
-    """Run the descent, showing where it is; leaving the page or changing a control stops it."""
-    place = st.empty()
-    steps: list[FitStep] = []
+def _middle(array_hw: NDArray[np.float32]) -> NDArray[np.float32]:
+    top, left = (max(0, (length - _FIT_SIDE) // 2) for length in array_hw.shape)
+    return np.ascontiguousarray(array_hw[top : top + _FIT_SIDE, left : left + _FIT_SIDE])
+
+
+def _uploaded(grey_hw: NDArray[np.float32], size: int) -> NDArray[np.float32] | None:
+    """The target a user gave: the whole image as another program left it, cut to what a kernel of `size` can reach.
+
+    Raises:
+        InputRejected: It is no picture, or not of the image's size.
+    """
+    height, width = grey_hw.shape
+    given = st.file_uploader(
+        f"The current image after another program has blurred, sharpened or filtered it: {width} × {height} px",
+        type="image",
+        key="kernels.find.target",
+    )
+    if given is None:
+        return None
+    target_hw = to_grey(decode(given.getvalue(), given.name).pixels)
+    if target_hw.shape != grey_hw.shape:
+        raise InputRejected(
+            f"The picture is {target_hw.shape[1]} × {target_hw.shape[0]} px; the image it is compared with is "
+            f"{width} × {height} px. Give one of that size, or choose another image size under More."
+        )
+    middle_hw = _middle(target_hw)
+    begin, end = (size - 1) // 2, size // 2
+    return np.ascontiguousarray(middle_hw[begin : middle_hw.shape[0] - end, begin : middle_hw.shape[1] - end])
+
+
+def _descend(
+    source_hw: NDArray[np.float32], target_hw: NDArray[np.float32], shape: tuple[int, int], *, with_bias: bool
+) -> list[FitStep]:
+    """The steps of the descent, kept until the question changes. Stop, or any other control, ends it where it is."""
+    question = hashlib.sha256(source_hw.tobytes() + target_hw.tobytes() + repr((shape, with_bias)).encode()).hexdigest()
+    asked, steps = st.session_state.get(_FIT, ("", []))
+    if asked == question and steps:
+        return steps
+    steps = []
+    st.session_state[_FIT] = (question, steps)
     drawn = time.monotonic()
-    for step in fit_kernel(source_hw, target_hw, shape):
+    place = st.empty()
+    for step in fit_kernel(source_hw, target_hw, shape, with_bias=with_bias):
         steps.append(step)
         if time.monotonic() - drawn > _REDRAW_S:
-            place.caption(f"Step {step.step:,}, mean squared error {step.loss:.3g} …")
+            with place.container(horizontal=True, vertical_alignment="center"):
+                st.button("Stop", key=f"kernels.find.stop.{len(steps)}")
+                st.caption(f"Step {step.step:,}, mean squared error {step.loss:.3g}")
             drawn = time.monotonic()
     place.empty()
     return steps

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from cnnlab.errors import InputRejected
 from cnnlab.figures import palette
 from cnnlab.figures.pictures import SCALINGS
 from cnnlab.ops import (
@@ -17,12 +18,12 @@ from cnnlab.ops import (
     PADDING_MODES,
     Parameter,
     build_kernel,
-    check_kernel,
+    check_parameter,
     format_kernel,
     parse_kernel,
 )
 from cnnlab.ui import state
-from cnnlab.ui.components.matrix_grid import matrix_grid
+from cnnlab.ui.components.matrix_grid import edited, matrix_grid
 
 OWN = "own"
 CHANNELS = {"grey": "Grey", "each": "R, G, B", "sum": "Sum"}
@@ -32,23 +33,41 @@ _SHOWN = "kernels.shown"
 _MODE_LABELS = {"zeros": "Zeros", "reflect": "Reflect", "replicate": "Replicate", "circular": "Circular"}
 
 
-def _matrix(text: str) -> tuple[tuple[float, ...], ...]:
-    return as_rows(parse_kernel(text))
-
-
 def as_rows(kernel: NDArray[np.floating]) -> tuple[tuple[float, ...], ...]:
     """A matrix as nested tuples: the form in which settings hold it. Float32 is written as short as it can be."""
     return tuple(tuple(float(str(weight)) for weight in row) for row in kernel)
 
 
+def matrix_setting(key: str, param: str, default: NDArray[np.float32], max_size: int) -> state.Setting:
+    """A setting that holds a matrix, at most `max_size` on a side."""
+
+    def parse(text: str) -> tuple[tuple[float, ...], ...]:
+        matrix = parse_kernel(text)
+        if max(matrix.shape) > max_size:
+            rows, columns = matrix.shape
+            raise InputRejected(f"{param} has {rows} × {columns} numbers; it takes up to {max_size} × {max_size}")
+        return as_rows(matrix)
+
+    def write(rows: tuple[tuple[float, ...], ...]) -> str:
+        return format_kernel(np.array(rows, dtype=np.float32))
+
+    return state.Setting(key=key, param=param, default=as_rows(default), parse=parse, format=write)
+
+
+def _parameter_setting(kernel: str, parameter: Parameter) -> state.Setting:
+    """A setting that holds a parameter of a preset."""
+    param = f"{kernel}.{parameter.name}"
+
+    def parse(text: str) -> float:
+        return check_parameter(parameter, text)
+
+    return state.Setting(
+        key=f"kernels.{param}", param=param, default=parameter.default, parse=parse, format=lambda value: f"{value:g}"
+    )
+
+
 PRESET = state.choice("kernels.preset", "kernel", [*KERNELS, OWN], "sobel_x")
-MATRIX = state.Setting(
-    key="kernels.matrix",
-    param="matrix",
-    default=as_rows(build_kernel("sobel_x")),
-    parse=_matrix,
-    format=lambda rows: format_kernel(np.array(rows, dtype=np.float32)),
-)
+MATRIX = matrix_setting("kernels.matrix", "matrix", build_kernel("sobel_x"), MAX_KERNEL)
 STRIDE = state.integer("kernels.stride", "stride", 1, 8, 1)
 PADDING = state.integer("kernels.padding", "padding", 0, MAX_KERNEL, 1)
 MODE = state.choice("kernels.mode", "mode", PADDING_MODES, "zeros")
@@ -61,7 +80,28 @@ SCALING = state.choice("kernels.scaling", "show", SCALINGS, "signed")
 SHARE = state.choice("kernels.share", "ends", ["99", "100"], "99")
 SIZE = state.choice("kernels.size", "size", [str(size) for size in SIZES], "512")
 
-SETTINGS = (PRESET, STRIDE, PADDING, MODE, DILATION, BIAS, FLIP, USED, ACTIVATION, SCALING, SHARE, SIZE)
+PARAMETERS = {
+    key: {parameter.name: (parameter, _parameter_setting(key, parameter)) for parameter in kernel.parameters}
+    for key, kernel in KERNELS.items()
+}
+"""Kernel → parameter name → the parameter and its setting."""
+
+SETTINGS = (
+    PRESET,
+    MATRIX,
+    *(setting for parameters in PARAMETERS.values() for _, setting in parameters.values()),
+    STRIDE,
+    PADDING,
+    MODE,
+    DILATION,
+    BIAS,
+    FLIP,
+    USED,
+    ACTIVATION,
+    SCALING,
+    SHARE,
+    SIZE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,41 +123,27 @@ class Setup:
     longest: int
 
 
-def _preset_parameters(key: str) -> dict[str, tuple[Parameter, state.Setting]]:
-    """The sliders of a preset: parameter name → its description and its setting."""
-    found = {}
-    for parameter in KERNELS[key].parameters if key in KERNELS else ():
-        whole = isinstance(parameter.default, int)
-        make = state.integer if whole else state.number
-        name = f"{key}.{parameter.name}"
-        setting = make(f"kernels.{name}", name, parameter.minimum, parameter.maximum, parameter.default)  # pyright: ignore[reportArgumentType]
-        found[parameter.name] = (parameter, setting)
-    return found
-
-
-def typed(grid_key: str) -> tuple[tuple[float, ...], ...]:
-    """What was typed into a grid, digit for digit.
-
-    Raises:
-        InputRejected: The browser sent something else.
-    """
-    rows = st.session_state[grid_key]["edit"]["matrix"]
-    check_kernel(rows)
-    return tuple(tuple(float(number) for number in row) for row in rows)
+def typed(grid_key: str, max_size: int) -> tuple[tuple[float, ...], ...] | None:
+    """What was typed into a grid, digit for digit; None if the browser sent something else."""
+    rows = edited(grid_key, max_size)
+    return tuple(tuple(row) for row in rows) if rows else None
 
 
 def _edited() -> None:
     """The grid was edited: from now on the kernel is the user's own."""
-    st.session_state[MATRIX.key] = typed("kernels.grid")
-    st.session_state[PRESET.key] = OWN
+    if rows := typed("kernels.grid", MAX_KERNEL):
+        st.session_state[MATRIX.key] = rows
+        st.session_state[PRESET.key] = OWN
+
+
+def _chosen() -> None:
+    """Another kernel was chosen. One's own begins with what was there, until it has been edited."""
+    if st.session_state[PRESET.key] == OWN and st.session_state[MATRIX.key] == MATRIX.default:
+        st.session_state[MATRIX.key] = st.session_state[_SHOWN]
 
 
 def read() -> Setup:
-    """What the controls say. They need not be drawn yet, so that the picture can go out before them.
-
-    Raises:
-        InputRejected: The kernel cannot be used.
-    """
+    """What the controls say. They need not be drawn yet, so that the picture can go out before them."""
     kernel = _kernel(st.session_state[PRESET.key])
     # The slider ends where the window lies wholly in the padding.
     st.session_state[PADDING.key] = min(st.session_state[PADDING.key], max(kernel.shape))
@@ -140,13 +166,9 @@ def read() -> Setup:
 
 def _kernel(preset: str) -> NDArray[np.float32]:
     if preset == OWN:
-        if _SHOWN in st.session_state:
-            st.session_state.setdefault(MATRIX.key, st.session_state[_SHOWN])  # begin with what was there
-        state.restore([MATRIX])
         return np.array(st.session_state[MATRIX.key], dtype=np.float32)
-    parameters = _preset_parameters(preset)
-    state.restore(setting for _, setting in parameters.values())
-    kernel = build_kernel(preset, **{name: st.session_state[setting.key] for name, (_, setting) in parameters.items()})
+    values = {name: st.session_state[setting.key] for name, (_, setting) in PARAMETERS[preset].items()}
+    kernel = build_kernel(preset, **values)
     st.session_state[_SHOWN] = as_rows(kernel)
     return kernel
 
@@ -158,9 +180,10 @@ def show(setup: Setup) -> None:
         [*KERNELS, OWN],
         format_func=lambda key: KERNELS[key].label if key in KERNELS else "Your own",
         key=PRESET.key,
+        on_change=_chosen,
     )
     st.caption(KERNELS[preset].purpose if preset in KERNELS else "Type, paste from a spreadsheet, or use the tools.")
-    parameters = _preset_parameters(preset)
+    parameters = PARAMETERS.get(preset, {})
     places = st.columns(2, gap="small") * len(parameters) if parameters else []
     for place, (parameter, setting) in zip(places, parameters.values(), strict=False):
         place.slider(
@@ -234,5 +257,5 @@ def _show_more() -> None:
         [str(size) for size in SIZES],
         key=SIZE.key,
         format_func="{} px".format,
-        help="The longer side of the image that is worked on.",
+        help="The longer side of the image that is worked on, at most its own; samples have up to 640 px.",
     )

@@ -33,4 +33,7 @@ def show(response: Response, setup: Setup) -> None:
             icon=":material/data_object:",
             key="kernels.json",
         )
-    st.code(kernel_torch_code(setup.kernel, **setup.geometry, activation=setup.activation), language="python")
+    st.code(
+        kernel_torch_code(setup.kernel, **setup.geometry, activation=setup.activation, channels=setup.channels),
+        language="python",
+    )

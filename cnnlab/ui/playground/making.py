@@ -5,12 +5,12 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from cnnlab.figures import palette
-from cnnlab.ops import ACTIVATIONS, format_kernel, parse_kernel, window_steps
+from cnnlab.ops import ACTIVATIONS, window_steps
 from cnnlab.ui import errors, state
 from cnnlab.ui.components.conv_steps import conv_steps
 from cnnlab.ui.components.matrix_grid import matrix_grid
-from cnnlab.ui.playground.controls import Setup, as_rows, typed
-from cnnlab.ui.playground.results import Response, pointed_at
+from cnnlab.ui.playground.controls import Setup, matrix_setting, typed
+from cnnlab.ui.playground.results import Response, check_finite, pointed_at
 
 SOURCES = {
     "window": "Window of the image",
@@ -22,22 +22,19 @@ _MATRICES = {
     "ramp": np.arange(1, 17, dtype=np.float32).reshape(4, 4),
     "pooling": np.array([[1, 3, 2, 4], [5, 6, 1, 2], [7, 2, 9, 3], [1, 8, 4, 6]], dtype=np.float32),
 }
+_MAX_TYPED = 12
 _CELLS = 5  # output cells on a side of the window, when there is room
 _PATCH = 18  # input cells on a side at most: below that, numbers cannot be read
 
 SOURCE = state.choice("kernels.making", "steps", SOURCES, "window")
-TYPED = state.Setting(
-    key="kernels.typed",
-    param="typed",
-    default=as_rows(_MATRICES["ramp"]),
-    parse=lambda text: as_rows(parse_kernel(text)),
-    format=lambda rows: format_kernel(np.array(rows, dtype=np.float32)),
-)
-SETTINGS = (SOURCE, TYPED)
+TYPED = matrix_setting("kernels.typed", "typed", _MATRICES["ramp"], _MAX_TYPED)
+CHANNEL = state.choice("kernels.making.channel", "channel", ("red", "green", "blue"), "red")
+SETTINGS = (SOURCE, TYPED, CHANNEL)
 
 
 def _typed() -> None:
-    st.session_state[TYPED.key] = typed("kernels.typed.grid")
+    if rows := typed("kernels.typed.grid", _MAX_TYPED):
+        st.session_state[TYPED.key] = rows
 
 
 def show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
@@ -59,10 +56,12 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
         matrix = image
         caption = "A window of the image, around the place you clicked"
         if image.ndim == 3:
-            names = ("Red", "Green", "Blue")
-            name = st.segmented_control("Channel", names, default="Red", required=True, key="kernels.making.channel")
-            matrix = np.ascontiguousarray(image[..., names.index(name or "Red")])
-            caption = f"{name} channel: {caption[0].lower()}{caption[1:]}"
+            st.segmented_control(
+                "Channel", ("red", "green", "blue"), format_func=str.capitalize, key=CHANNEL.key, required=True
+            )
+            channel = st.session_state[CHANNEL.key]
+            matrix = np.ascontiguousarray(image[..., ("red", "green", "blue").index(channel)])
+            caption = f"{channel.capitalize()} channel: {caption[0].lower()}{caption[1:]}"
             if setup.channels == "sum":
                 geometry["bias"] = 0.0  # it is added once, to the sum of the three maps
                 caption += "; a partial map, without the bias"
@@ -70,7 +69,7 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
     elif chosen == "typed":
         with st.container(width=300):
             matrix_grid(
-                st.session_state[TYPED.key], key="kernels.typed.grid", label="Input matrix", max_size=12,
+                st.session_state[TYPED.key], key="kernels.typed.grid", label="Input matrix", max_size=_MAX_TYPED,
                 tools=False, tint=palette.diverging(), on_change=_typed,
             )  # fmt: skip
         matrix = np.array(st.session_state[TYPED.key], dtype=np.float32)
@@ -79,6 +78,7 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
         matrix = _MATRICES[chosen]
         caption = SOURCES[chosen]
     steps = window_steps(matrix, setup.kernel, outputs=outputs, **geometry)
+    check_finite(steps.output_hw)
     is_partial = chosen == "window" and setup.channels == "sum"
     activation = "none" if is_partial else setup.activation
     conv_steps(

@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from cnnlab.errors import InputRejected
 from cnnlab.figures.pictures import SCALINGS, Picture, to_picture
 from cnnlab.ops import ACTIVATIONS, ChannelSum, apply_kernel, channel_sum, separability, size_formula
-from cnnlab.ui import state
+from cnnlab.ui import errors, state
 from cnnlab.ui.components.picture import GroupMapping, Legend, picture
 from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 
@@ -47,8 +48,21 @@ def respond(image: NDArray[np.float32], setup: Setup) -> Response:
     activate = ACTIVATIONS[setup.activation].apply
     if setup.channels == "sum":
         summed = channel_sum(image, setup.kernel, **setup.geometry)
-        return Response(values=activate(summed.total_hw), summed=summed)
-    return Response(values=activate(apply_kernel(image, setup.kernel, **setup.geometry)))
+        return Response(values=check_finite(activate(summed.total_hw)), summed=summed)
+    return Response(values=check_finite(activate(apply_kernel(image, setup.kernel, **setup.geometry))))
+
+
+def check_finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values, unless some are beyond float32, which no picture can show.
+
+    Raises:
+        InputRejected: Some are infinite or not a number.
+    """
+    if not np.isfinite(values).all():
+        raise InputRejected(
+            "With these weights some results are larger than float32 can hold (3.4e38). Use smaller weights."
+        )
+    return values
 
 
 def legend(shown: Picture, caption: str) -> Legend:
@@ -184,7 +198,8 @@ def numbers(image: NDArray[np.float32], response: Response, setup: Setup) -> Non
         delta_color="off",
         help="Output cells × weights × channels; one MAC is one multiplication and one addition.",
     )
-    _size_card(image, setup)
+    with errors.shown():
+        _size_card(image, setup)
     values = response.values
     weights = setup.kernel
     split = separability(weights)
@@ -193,7 +208,7 @@ def numbers(image: NDArray[np.float32], response: Response, setup: Setup) -> Non
         "maximum": f"{values.max():.4g}",
         "mean": f"{values.mean():.4g}",
         "standard deviation": f"{values.std():.4g}",
-        "sum of the weights": f"{_without_dust(weights):.4g}",
+        "sum of the weights": f"{without_dust(weights):.4g}",
         "rank of the kernel": f"{split.rank}",
     }
     body = "\n".join(f"| {name} | {number.replace('-', '−')} |" for name, number in rows.items())
@@ -202,14 +217,12 @@ def numbers(image: NDArray[np.float32], response: Response, setup: Setup) -> Non
 
 def _change(macs: int) -> str | None:
     """How the cost has changed with the last setting."""
-    before, now = st.session_state.get(_MACS, (macs, macs))
-    if macs != now:
-        before, now = now, macs
-    st.session_state[_MACS] = (before, now)
-    return None if now == before else f"{now / before - 1:+.0%}".replace("-", "−")
+    before = st.session_state.get(_MACS, macs)
+    st.session_state[_MACS] = macs
+    return None if macs == before else f"{macs / before - 1:+.0%}".replace("-", "−")
 
 
-def _without_dust(weights: NDArray[np.float32]) -> float:
+def without_dust(weights: NDArray[np.float32]) -> float:
     """Sum of the weights; 0 where only float32 rounding is left of it."""
     total = float(weights.sum())
     return total if abs(total) > 1e-6 * float(np.abs(weights).sum()) else 0.0
@@ -221,10 +234,23 @@ _EXAMPLES = {
     "wide": "640 px, K 3, S 2, P 0",
     "other": "Other numbers",
 }
+_MOST_PX = 4096
+_NUMBERS = {
+    letter: (low, meaning, state.integer(f"kernels.size.{letter}", f"size.{letter}", low, _MOST_PX, start))
+    for letter, low, start, meaning in (
+        ("W", 1, 28, "input size, px"),
+        ("K", 1, 5, "kernel size, px"),
+        ("S", 1, 1, "stride, px"),
+        ("P", 0, 2, "padding, px on each side"),
+        ("D", 1, 1, "dilation, px"),
+    )
+}
+SIZED = state.choice("kernels.sized", "sized", _EXAMPLES, "image")
+SETTINGS = (AT, SIZED, *(setting for _, _, setting in _NUMBERS.values()))
 
 
 def _size_card(image: NDArray[np.float32], setup: Setup) -> None:
-    chosen = st.selectbox("Output size of", list(_EXAMPLES), format_func=_EXAMPLES.__getitem__, key="kernels.sized")
+    chosen = st.selectbox("Output size of", list(_EXAMPLES), format_func=_EXAMPLES.__getitem__, key=SIZED.key)
     stride, padding, dilation = (setup.geometry[name] for name in ("stride", "padding", "dilation"))
     if chosen == "image":
         sizes = {"W": (image.shape[1], setup.kernel.shape[1]), "H": (image.shape[0], setup.kernel.shape[0])}
@@ -235,14 +261,8 @@ def _size_card(image: NDArray[np.float32], setup: Setup) -> None:
     elif chosen == "other":
         with st.container(horizontal=True, gap="small"):
             given = [
-                int(st.number_input(letter, low, 4096, start, key=f"kernels.size.{letter}", help=meaning, width=84))
-                for letter, low, start, meaning in (
-                    ("W", 1, 28, "input size, px"),
-                    ("K", 1, 5, "kernel size, px"),
-                    ("S", 1, 1, "stride, px"),
-                    ("P", 0, 2, "padding, px on each side"),
-                    ("D", 1, 1, "dilation, px"),
-                )
+                int(st.number_input(letter, low, _MOST_PX, key=setting.key, help=meaning, width=84))
+                for letter, (low, meaning, setting) in _NUMBERS.items()
             ]
         formulas = {"W": size_formula(given[0], given[1], stride=given[2], padding=given[3], dilation=given[4])}
     else:

@@ -16,6 +16,7 @@ from cnnlab.ops import (
     PADDING_MODES,
     apply_kernel,
     build_kernel,
+    channel_sum,
     check_kernel,
     format_kernel,
     kernel_json,
@@ -102,7 +103,7 @@ def test_every_parameter_works_from_end_to_end_of_its_range(key, parameter):
 @pytest.mark.parametrize(("key", "parameter"), PARAMETERS)
 def test_every_parameter_refuses_what_lies_outside_its_range(key, parameter):
     for value in (parameter.minimum - parameter.step, parameter.maximum + parameter.step, np.nan, "much", None):
-        with pytest.raises(InputRejected, match=KERNELS[key].label):
+        with pytest.raises(InputRejected, match=parameter.label):
             build_kernel(key, **{parameter.name: value})
     if parameter.is_whole:
         with pytest.raises(InputRejected):
@@ -292,10 +293,30 @@ def test_the_exported_code_runs_and_gives_our_numbers(kernel, stride, padding, m
         "bias": bias,
         "flip": flip,
     }
-    scope = {"x": torch.from_numpy(image)[None, None]}
+    scope: dict = {}
     exec(kernel_torch_code(kernel, **chosen, activation=activation), scope)
     ours = ACTIVATIONS[activation].apply(apply_kernel(image, kernel, **chosen))
-    np.testing.assert_allclose(ours, scope["y"][0, 0].numpy(), atol=1e-5)
+    theirs = scope["respond"](torch.from_numpy(image)[None, None])[0, 0]
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", ["each", "sum"])
+def test_the_exported_code_treats_channels_as_we_do(channels):
+    image = np.random.default_rng(0).uniform(0, 1, (9, 8, 3)).astype(np.float32)
+    kernel, chosen = build_kernel("sharpen"), {"padding": 2, "padding_mode": "reflect", "stride": 2, "bias": 0.25}
+    scope: dict = {}
+    exec(kernel_torch_code(kernel, **chosen, channels=channels), scope)
+    theirs = scope["respond"](torch.from_numpy(image).permute(2, 0, 1)[None])[0].numpy()
+    if channels == "each":
+        ours = np.moveaxis(apply_kernel(image, kernel, **chosen), -1, 0)
+    else:
+        ours = channel_sum(image, kernel, **chosen).total_hw[None]
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_code_for_an_unknown_use_of_channels_is_refused():
+    with pytest.raises(InputRejected, match="grey, each, sum"):
+        kernel_torch_code([[1]], channels="cmyk")
 
 
 def test_exported_code_says_no_more_than_needed():
@@ -310,8 +331,11 @@ def test_exported_code_says_no_more_than_needed():
         "        [-1.0, 0.0, 1.0],\n"
         "    ]\n"
         ")\n"
-        "y = F.conv2d(x, kernel[None, None], padding=1)\n"
-        "y = F.relu(y)\n"
+        "\n"
+        "\n"
+        "def respond(x):\n"
+        '    """x: images, shape (N, 1, H, W), values 0 to 1."""\n'
+        "    return F.relu(F.conv2d(x, kernel[None, None], padding=1))\n"
     )
 
 

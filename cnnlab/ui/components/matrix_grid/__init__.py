@@ -90,6 +90,12 @@ def _memory_key(key: str) -> str:
     return f"{key}.given"
 
 
+def edited(key: str, max_size: int = 11) -> Matrix | None:
+    """The matrix as last edited, for a callback; None if the browser sent something that is none."""
+    edit = _edit(st.session_state.get(key), 1, max_size)
+    return edit["matrix"] if edit else None
+
+
 def _base(key: str, given: Matrix, version: int | str, edit: dict[str, Any] | None) -> int:
     """Number of the matrix that edits are counted from; it rises whenever a new one is given.
 

@@ -37,6 +37,8 @@ export function valueOfCode(code, legend) {
   const span = legend.maximum - legend.minimum;
   const value = legend.minimum + (code / 255) * span;
   if (!(span > 0)) return { value: legend.minimum, text: formatNumber(legend.minimum) };
+  // Of 256 levels none is zero on a symmetric scale; the two beside it stand for it.
+  if (legend.minimum < 0 && Math.abs(value) <= (0.5001 * span) / 255) return { value: 0, text: "≈ 0" };
   return { value, text: `≈ ${formatLevel(value, span / 255)}` };
 }
 
