@@ -1,6 +1,6 @@
-"""How long a fresh server takes until a visitor has the first page, and what it has loaded by then.
+"""How long a fresh server takes until a visitor has the first page.
 
-python benchmarks/cold_start.py --starts 5
+python -m benchmarks.cold_start --starts 5
 """
 
 import argparse
@@ -11,9 +11,10 @@ import statistics
 import time
 
 import websockets
-from server import serving
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from benchmarks.server import serving
 
 LIMIT_S = 3.0
 

@@ -3,7 +3,7 @@
 Both ways are timed in turn within one run, so that whatever else the machine does falls on both. The figure is the
 median over pairs of ours divided by bare; above the limit the script exits 1.
 
-    python benchmarks/intake.py --pairs 40
+    python -m benchmarks.intake --pairs 40
 """
 
 import argparse

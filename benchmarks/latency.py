@@ -5,7 +5,7 @@ browser has not seen before. The clock starts at the key press and stops at the 
 been painted anew. A rerun without work is measured in
 turn with it: a slider in an empty Streamlit app whose change draws one line of text.
 
-    python benchmarks/latency.py --moves 30
+    python -m benchmarks.latency --moves 30
 """
 
 import argparse
@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
-from server import ROOT, percentile, serving
+
+from benchmarks.server import ROOT, percentile, serving
 
 LIMIT_MEDIAN_MS, LIMIT_P95_MS = 150, 300
 

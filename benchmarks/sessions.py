@@ -3,7 +3,7 @@
 Speaks Streamlit's own protocol over websockets, so that a hundred visitors cost little themselves. Every answer is
 checked: it must carry the output size that belongs to the stride this visitor set, nobody else's.
 
-    python benchmarks/sessions.py --users 100 --seconds 60 --think 10
+    python -m benchmarks.sessions --users 100 --seconds 60 --think 10
 """
 
 import argparse
@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import websockets
-from server import Served, percentile, serving
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from benchmarks.server import Served, percentile, serving
 
 
 @dataclass

@@ -38,12 +38,19 @@ def frequency_response(frequencies: NDArray[np.float64], magnitude_hw: NDArray[n
             hovertemplate="fx %{x:.2f}, fy %{y:.2f} cycles/px<br>gain %{z:.3g}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="horizontal frequency, cycles per pixel", constrain="domain")
+    ticks = [-0.5, -0.25, 0, 0.25, 0.5]
+    figure.update_xaxes(
+        title="horizontal frequency, cycles per pixel", range=[-0.5, 0.5], constrain="domain", tickvals=ticks
+    )
     # Downwards, as rows run: a wave towards the lower right is found there.
     figure.update_yaxes(
-        title="vertical frequency, cycles per pixel", autorange="reversed", scaleanchor="x", constrain="domain"
+        title="vertical frequency, cycles per pixel",
+        range=[0.5, -0.5],
+        scaleanchor="x",
+        constrain="domain",
+        tickvals=ticks,
     )
-    figure.update_layout(height=380, margin={**_MARGIN, "t": 8})
+    figure.update_layout(height=400, width=480, margin={**_MARGIN, "t": 8})
     return figure
 
 
@@ -85,7 +92,7 @@ def matrices(named: Mapping[str, NDArray[np.floating]]) -> go.Figure:
     limit = max(float(np.abs(matrix).max()) for matrix in named.values()) or 1.0
     figure = make_subplots(rows=1, cols=len(named), subplot_titles=list(named), horizontal_spacing=0.06)
     for column, matrix in enumerate(named.values(), start=1):
-        written = max(matrix.shape) <= 7
+        written = max(matrix.shape) <= 5
         figure.add_heatmap(
             z=matrix,
             zmin=-limit,

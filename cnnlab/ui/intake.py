@@ -18,8 +18,10 @@ def thumbnail(key: str) -> bytes:
     return to_jpeg(resize(centre_crop(pixels, side, side), _THUMBNAIL, _THUMBNAIL))
 
 
-def choose() -> tuple[str, RgbImage] | None:
+def choose(own: RgbImage | None = None) -> tuple[str, RgbImage] | None:
     """Draw the ways in; return what was just chosen, as (sample key, or "" for a user's own picture; picture).
+
+    `own` is the picture the user gave before, if any: it is offered again.
 
     A picture that cannot be used is answered on the spot, and what was there before stays.
     """
@@ -27,6 +29,11 @@ def choose() -> tuple[str, RgbImage] | None:
         "Where from", ["Samples", "Upload", "Camera"], default="Samples", required=True, key="intake.way",
         label_visibility="collapsed",
     )  # fmt: skip
+    if own is not None and way != "Samples":
+        left, right = st.columns([1, _COLUMNS - 1], vertical_alignment="center")
+        left.image(to_jpeg(fit_within(own.pixels, _THUMBNAIL)), width=72)
+        if right.button("Use your picture again", key="intake.own"):
+            return "", own
     if way == "Samples":
         key = _sample()
         return (key, load_sample(key)) if key else None

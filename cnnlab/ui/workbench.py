@@ -53,7 +53,8 @@ def show() -> None:
     current = image()
     with st.container(key="workbench"):
         st.caption("Current image")
-        st.image(_thumbnail(current), width="stretch")
+        tall = current.height > current.width
+        st.image(_thumbnail(current), width=max(1, 200 * current.width // current.height) if tall else "stretch")
         st.markdown(f"**{plain(short(label()))}**  \n{current.width} × {current.height} px")
         for note in current.notes:
             st.caption(plain(note))
@@ -63,11 +64,11 @@ def show() -> None:
 
 @st.dialog("Change image", width="large")
 def _change() -> None:
-    chosen = intake.choose()
+    chosen = intake.choose(st.session_state.get(_OWN_IMAGE))
     if chosen is None:
         return
     key, picture = chosen
-    if not key:
+    if not key and picture is not st.session_state.get(_OWN_IMAGE):
         st.session_state[_OWN_IMAGE] = intake.reduced(picture, _LONGEST)
     st.session_state[_IMAGE.key] = key or _OWN
     st.rerun()

@@ -91,12 +91,15 @@ def _frequencies(_: NDArray[np.float32], setup: Setup) -> None:
     from cnnlab.figures import charts
 
     response = frequency_response(setup.kernel)
+    even = abs(without_dust(setup.kernel)) * setup.kernel.size
     left, right = st.columns([2, 1], gap="medium")
-    left.plotly_chart(charts.frequency_response(response.frequencies, response.magnitude_hw), key="kernels.response")
+    left.plotly_chart(
+        charts.frequency_response(response.frequencies, response.magnitude_hw), width="content", key="kernels.response"
+    )
     right.markdown(
         "The middle is what does not change across the image, the rim the finest pattern that pixels can hold "
         "(0.5 cycles per pixel: one black, one white).\n\n"
-        f"- gain for even areas: **{abs(without_dust(setup.kernel)):.3g}**, the absolute sum of the weights\n"
+        f"- gain for even areas: **{even:.3g}**, the absolute sum of the weights\n"
         f"- largest gain: **{response.magnitude_hw.max():.3g}**"
     )
 

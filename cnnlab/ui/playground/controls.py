@@ -145,8 +145,6 @@ def _chosen() -> None:
 def read() -> Setup:
     """What the controls say. They need not be drawn yet, so that the picture can go out before them."""
     kernel = _kernel(st.session_state[PRESET.key])
-    # The slider ends where the window lies wholly in the padding.
-    st.session_state[PADDING.key] = min(st.session_state[PADDING.key], max(kernel.shape))
     chosen = {setting.key: st.session_state[setting.key] for setting in SETTINGS}
     return Setup(
         kernel=kernel,
@@ -209,7 +207,8 @@ def show(setup: Setup) -> None:
     right.slider(
         "Padding",
         0,
-        max(setup.kernel.shape),
+        # More than the kernel's own size sees nothing but padding; what was set for a larger kernel is kept.
+        max(*setup.kernel.shape, setup.geometry["padding"]),
         key=PADDING.key,
         help="Raise it and the result grows: the window starts outside the image.",
     )

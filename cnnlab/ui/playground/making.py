@@ -51,7 +51,7 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
     )  # fmt: skip
     chosen = st.session_state[SOURCE.key]
     geometry = dict(setup.geometry)
-    outputs = None
+    outputs, start = None, None
     if chosen == "window":
         matrix = image
         caption = "A window of the image, around the place you clicked"
@@ -66,6 +66,8 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
                 geometry["bias"] = 0.0  # it is added once, to the sum of the three maps
                 caption += "; a partial map, without the bias"
         outputs = _around(response.values.shape[:2], setup)
+        picked = pointed_at(response.values.shape[:2])
+        start = picked[0] - outputs[0], picked[1] - outputs[1]
     elif chosen == "typed":
         with st.container(width=300):
             matrix_grid(
@@ -94,6 +96,7 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
         activation=activation,
         origin=steps.origin,
         output_origin=steps.output_origin,
+        start=start,
         tint=palette.diverging(),
         input_tint=palette.greys() if chosen == "window" else None,
         caption=caption,

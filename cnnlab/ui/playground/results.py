@@ -10,10 +10,10 @@ from cnnlab.errors import InputRejected
 from cnnlab.figures.pictures import SCALINGS, Picture, to_picture
 from cnnlab.ops import ACTIVATIONS, ChannelSum, apply_kernel, channel_sum, separability, size_formula
 from cnnlab.ui import errors, state
-from cnnlab.ui.components.picture import GroupMapping, Legend, picture
+from cnnlab.ui.components.picture import GroupMapping, Legend, picked, picture
+from cnnlab.ui.playground import controls
 from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 
-_PICKED = "kernels.picked"
 _MACS = "kernels.macs"
 AT = state.Setting(
     key="kernels.at",
@@ -27,7 +27,7 @@ AT = state.Setting(
 def _cell(text: str) -> tuple[int, int]:
     row = state.integer("", "at", 0, 10_000, 0)
     parts = text.split(",", 1)
-    return row.parse(parts[0]), row.parse(parts[-1])
+    return row.parse(parts[0]), row.parse(parts[1] if len(parts) == 2 else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,8 @@ def legend(shown: Picture, caption: str) -> Legend:
         "maximum": shown.maximum,
         "zero_inside": shown.zero_inside,
         "counts": shown.counts,
+        "cut_below": shown.num_below > 0,
+        "cut_above": shown.num_above > 0,
         "caption": caption,
     }
 
@@ -81,8 +83,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
     scaling = st.session_state[SCALING.key]
     result = to_picture(response.values, scaling, share=int(st.session_state[SHARE.key]) / 100)
     geometry = setup.geometry
-    span = [geometry["dilation"] * (side - 1) + 1 for side in setup.kernel.shape]
-    offsets = [(side - 1) / 2 - geometry["padding"] for side in span]
+    span, offsets = _spans(setup), _offsets(setup)
     across: GroupMapping = {
         "scale_row": geometry["stride"],
         "scale_col": geometry["stride"],
@@ -94,25 +95,29 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
     left, right = st.columns(2, gap="small")
     # The result goes out first: it is what a moved slider is waiting for.
     with right:
-        at_result = picture(
+        picture(
             result.pixels,
             key="kernels.result",
+            on_pick=_result_picked,
             alt="The result of the kernel on the current image",
             title=f"Result, {response.values.shape[1]} × {response.values.shape[0]}",
-            lut=result.lut if result.pixels.ndim == 2 else None,
-            legend=legend(result, SCALINGS[scaling].meaning),
+            lut=result.lut,
+            legend=legend(
+                result, SCALINGS[scaling].meaning if result.pixels.ndim == 2 else "the same for red, green, blue"
+            ),
             link="kernels",
             mapping=across,
             same_scale=True,
         )
     source = to_picture(image, "clamped")
     with left:
-        at_source = picture(
+        picture(
             source.pixels,
             key="kernels.source",
+            on_pick=_image_picked,
             alt="The current image",
             title=f"Image, {image.shape[1]} × {image.shape[0]} px",
-            lut=source.lut if source.pixels.ndim == 2 else None,
+            lut=source.lut,
             legend=legend(source, "0 black, 1 white"),
             link="kernels",
             same_scale=True,
@@ -135,7 +140,6 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             help="A few large numbers make all others pale. Leave them out of the scale, and the rest can be seen.",
         )
     _cut_off(result)
-    _take_up(at_source, at_result, geometry["stride"], offsets)
     if response.summed is not None:
         _partials(response.summed)
 
@@ -146,17 +150,27 @@ def _cut_off(result: Picture) -> None:
         st.caption(f"{beyond:.1%} of the numbers lie beyond the ends of the scale and are shown like them.")
 
 
-def _take_up(
-    at_source: tuple[int, int] | None, at_result: tuple[int, int] | None, stride: int, offsets: list[float]
-) -> None:
-    """Keep the output cell that belongs to the latest click, in either picture."""
-    before = st.session_state.get(_PICKED, (None, None))
-    st.session_state[_PICKED] = (at_source, at_result)
-    if at_result is not None and at_result != before[1]:
-        st.session_state[AT.key] = at_result
-    elif at_source is not None and at_source != before[0]:
-        cell = (round((place - offset) / stride) for place, offset in zip(at_source, offsets, strict=True))
-        st.session_state[AT.key] = tuple(max(index, 0) for index in cell)
+def _result_picked() -> None:
+    if cell := picked("kernels.result"):
+        st.session_state[AT.key] = cell
+
+
+def _image_picked() -> None:
+    """Point to the output cell whose window is centred nearest to the pixel."""
+    if pixel := picked("kernels.source"):
+        setup = controls.read()
+        offsets = _offsets(setup)
+        cell = ((place - offset) / setup.geometry["stride"] for place, offset in zip(pixel, offsets, strict=True))
+        st.session_state[AT.key] = tuple(max(round(index), 0) for index in cell)
+
+
+def _offsets(setup: Setup) -> list[float]:
+    """Row and column of the image on which the window of the first output cell is centred."""
+    return [(span - 1) / 2 - setup.geometry["padding"] for span in _spans(setup)]
+
+
+def _spans(setup: Setup) -> list[int]:
+    return [setup.geometry["dilation"] * (side - 1) + 1 for side in setup.kernel.shape]
 
 
 def pointed_at(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -206,9 +220,9 @@ def numbers(image: NDArray[np.float32], response: Response, setup: Setup) -> Non
     rows = {
         "minimum": f"{values.min():.4g}",
         "maximum": f"{values.max():.4g}",
-        "mean": f"{values.mean():.4g}",
-        "standard deviation": f"{values.std():.4g}",
-        "sum of the weights": f"{without_dust(weights):.4g}",
+        "mean": f"{without_dust(values):.4g}",
+        "standard deviation": f"{values.std(dtype=np.float64):.4g}",
+        "sum of the weights": f"{without_dust(weights) * weights.size:.4g}",
         "rank of the kernel": f"{split.rank}",
     }
     body = "\n".join(f"| {name} | {number.replace('-', '−')} |" for name, number in rows.items())
@@ -219,13 +233,13 @@ def _change(macs: int) -> str | None:
     """How the cost has changed with the last setting."""
     before = st.session_state.get(_MACS, macs)
     st.session_state[_MACS] = macs
-    return None if macs == before else f"{macs / before - 1:+.0%}".replace("-", "−")
+    return None if macs == before else f"{macs / before - 1:+,.0%}"
 
 
-def without_dust(weights: NDArray[np.float32]) -> float:
-    """Sum of the weights; 0 where only float32 rounding is left of it."""
-    total = float(weights.sum())
-    return total if abs(total) > 1e-6 * float(np.abs(weights).sum()) else 0.0
+def without_dust(numbers: NDArray[np.float32]) -> float:
+    """Mean; 0 where only the rounding of float32 is left of it."""
+    mean = float(numbers.mean(dtype=np.float64))
+    return mean if abs(mean) > 1e-7 * float(np.abs(numbers).max()) else 0.0
 
 
 _EXAMPLES = {

@@ -35,6 +35,7 @@ def conv_steps(
     negative_slope: float = 0.01,
     origin: tuple[int, int] = (0, 0),
     output_origin: tuple[int, int] = (0, 0),
+    start: tuple[int, int] | None = None,
     caption: str = "",
 ) -> None:
     """Show input, kernel and output side by side, and the sum behind each output.
@@ -58,6 +59,7 @@ def conv_steps(
         negative_slope: Of "leaky_relu".
         origin: Row and column of `patch[0, 0]` in the whole input, negative if it is padding.
         output_origin: Row and column of `output[0, 0]` in the whole output.
+        start: Row and column in `output` that is explained first; the middle if not given.
         caption: A line above the matrices.
     """
     patch_hw = np.ascontiguousarray(patch, dtype="<f4")
@@ -92,6 +94,7 @@ def conv_steps(
         "negativeSlope": float(negative_slope),
         "origin": [int(number) for number in origin],
         "outputOrigin": [int(number) for number in output_origin],
+        "start": None if start is None else [int(number) for number in start],
         "tint": lut_hex(tint),
         "inputTint": None if input_tint is None else lut_hex(input_tint),
         "caption": caption,

@@ -81,6 +81,7 @@ function createSteps(root) {
   let digest = "";
   let results = new Float64Array(0);
   let ranges = null;
+  let startedAt = "";
   let shades = null;
   let palette = null;
   let theme = themeOf(root);
@@ -508,10 +509,13 @@ function createSteps(root) {
     results = check.results;
     ranges = { input: rangeOf(conv.patch), kernel: rangeOf(conv.kernel), output: rangeOf(results) };
     const sameSize = before && String(before.outputSize) === String(conv.outputSize);
-    if (!sameSize) {
+    const origin = String([header.outputOrigin, header.start]);
+    if (!sameSize || origin !== startedAt) {
       pause();
       resumes = false;
-      index = Math.floor(conv.outputSize[0] / 2) * conv.outputSize[1] + Math.floor(conv.outputSize[1] / 2);
+      startedAt = origin;
+      const [row, col] = header.start ?? conv.outputSize.map((size) => Math.floor(size / 2));
+      index = row * conv.outputSize[1] + col;
     }
     probe = null;
     shownIndex = -1;

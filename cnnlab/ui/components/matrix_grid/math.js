@@ -19,7 +19,7 @@ export function parseCell(text) {
   const numbers = parts.map(Number);
   if (numbers.length === 2 && numbers[1] === 0) return { problem: `“${shown}” divides by zero.` };
   const value = numbers.length === 2 ? numbers[0] / numbers[1] : numbers[0];
-  if (!Number.isFinite(value)) return { problem: `“${shown}” is too large.` };
+  if (!Number.isFinite(Math.fround(value))) return { problem: `“${shown}” is too large; float32 ends at 3.4e38.` };
   return { value: value === 0 ? 0 : value };
 }
 

@@ -172,10 +172,15 @@ function createGrid(root) {
 
   function announce() {
     clearTimeout(pending);
-    pending = setTimeout(() => {
-      pending = 0;
-      setState("edit", { matrix: deep(matrix), base: version });
-    }, COLLAPSE_MS);
+    pending = setTimeout(send, COLLAPSE_MS);
+  }
+
+  /** Sends what waits. When the focus leaves it must not wait: the next click may lead away from here. */
+  function send() {
+    if (!pending) return;
+    clearTimeout(pending);
+    pending = 0;
+    setState("edit", { matrix: deep(matrix), base: version });
   }
 
   /** Takes a whole new matrix; what was typed into single cells belongs to the old one. */
@@ -287,6 +292,7 @@ function createGrid(root) {
     input.style.left = "";
     steppedCell = "";
     take(input);
+    if (!grid.contains(event.relatedTarget)) send();
     show();
   });
   grid.onmousedown = (event) => {
@@ -438,6 +444,7 @@ function createGrid(root) {
       if (version !== data.version) {
         // A new matrix. An edit that has not been sent yet was meant for the old one.
         clearTimeout(pending);
+        pending = 0;
         const first = version === null;
         version = data.version;
         say("");
@@ -449,7 +456,7 @@ function createGrid(root) {
       grid.dataset.version = String(version);
     },
     destroy() {
-      clearTimeout(pending);
+      send();
       observer.disconnect();
     },
   };

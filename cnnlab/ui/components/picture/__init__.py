@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 class Legend(TypedDict):
     """What the codes of a picture stand for: 0 for `minimum`, 255 for `maximum`, evenly between.
 
-    `counts` are the bins of a histogram along the same axis, `caption` is a line of text above the bar.
-    `zero_inside` says whether zero is named; it is not where it falls outside the range.
+    `counts` are the bins of a histogram along the same axis, `caption` is a line of text above the bar. `cut_below`
+    and `cut_above` say that an end also stands for numbers beyond it. `zero_inside` says whether zero is named; it is
+    not where it falls outside the range.
     """
 
     minimum: float
     maximum: float
     zero_inside: NotRequired[bool]
     counts: NotRequired[Sequence[int]]
+    cut_below: NotRequired[bool]
+    cut_above: NotRequired[bool]
     caption: NotRequired[str]
 
 
@@ -47,6 +50,7 @@ class GroupMapping(TypedDict, total=False):
     window_cols: float
 
 
+_ANY_SIZE = 1 << 30
 _mount = view(Path(__file__).parent, "cnnlab_picture", '<div class="cl-root cl-picture" data-testid="picture">\n</div>')
 
 
@@ -111,6 +115,11 @@ def picture(
     return _picked(state, height, width)
 
 
+def picked(key: str) -> tuple[int, int] | None:
+    """Row and column of the latest pick in a picture, for a callback; None if the browser sent something else."""
+    return _picked(st.session_state.get(key), _ANY_SIZE, _ANY_SIZE)
+
+
 def planes(pixels: NDArray[np.uint8]) -> bytes:
     """Pixels as the view reads them: plane after plane, uncompressed.
 
@@ -125,6 +134,8 @@ def _plain(legend: Legend) -> dict[str, Any]:
         "minimum": float(legend["minimum"]),
         "maximum": float(legend["maximum"]),
         "zeroInside": bool(legend.get("zero_inside", True)),
+        "cutBelow": bool(legend.get("cut_below", False)),
+        "cutAbove": bool(legend.get("cut_above", False)),
         "counts": [int(count) for count in legend.get("counts", ())],
         "caption": legend.get("caption", ""),
     }

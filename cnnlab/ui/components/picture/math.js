@@ -29,7 +29,7 @@ export function toRgba(planes, count, lut) {
 
 /**
  * @param {number} code 0 to 255.
- * @param {{minimum: number, maximum: number} | null} legend
+ * @param {{minimum: number, maximum: number, cutBelow?: boolean, cutAbove?: boolean} | null} legend
  * @returns {{value: number, text: string}} The text carries "≈", since 256 levels are not the number itself.
  */
 export function valueOfCode(code, legend) {
@@ -39,7 +39,9 @@ export function valueOfCode(code, legend) {
   if (!(span > 0)) return { value: legend.minimum, text: formatNumber(legend.minimum) };
   // Of 256 levels none is zero on a symmetric scale; the two beside it stand for it.
   if (legend.minimum < 0 && Math.abs(value) <= (0.5001 * span) / 255) return { value: 0, text: "≈ 0" };
-  return { value, text: `≈ ${formatLevel(value, span / 255)}` };
+  // The ends may stand for all that lies beyond them.
+  const sign = code === 0 && legend.cutBelow ? "≤" : code === 255 && legend.cutAbove ? "≥" : "≈";
+  return { value, text: `${sign} ${formatLevel(value, span / 255)}` };
 }
 
 /**

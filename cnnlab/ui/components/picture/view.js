@@ -79,6 +79,7 @@ function createPicture(root) {
   let panelSize = "";
   let pick = null;
   let pressed = null;
+  let picks = 0;
   let setState = () => {};
   let speakLater = 0;
   let gone = false;
@@ -121,7 +122,7 @@ function createPicture(root) {
     area.style.aspectRatio = `${areaWidth} / ${areaHeight}`;
     stage.style.width = `${(100 * width) / areaWidth}%`;
     stage.style.height = `${(100 * height) / areaHeight}%`;
-    frame.style.maxWidth = `${Math.max(1, (maxHeight * areaWidth) / areaHeight)}px`;
+    area.style.maxWidth = `${Math.max(1, (maxHeight * areaWidth) / areaHeight)}px`;
   }
 
   /** The other pictures drawn to the same scale as this one. */
@@ -205,7 +206,9 @@ function createPicture(root) {
     const count = painted.width * painted.height;
     const at = `row ${cursor.row}, column ${cursor.col}`;
     if (header.planes === 1) return { at, text: valueOfCode(planes[index], header.legend).text };
-    return { at, text: `R ${planes[index]}  G ${planes[count + index]}  B ${planes[2 * count + index]}` };
+    const channels = [planes[index], planes[count + index], planes[2 * count + index]];
+    const texts = channels.map((code) => (header.legend ? valueOfCode(code, header.legend).text : String(code)));
+    return { at, text: ["R", "G", "B"].map((name, channel) => `${name} ${texts[channel]}`).join("  ") };
   }
 
   function drawLoupe(cell) {
@@ -343,7 +346,9 @@ function createPicture(root) {
 
   function choose(at) {
     pick = at;
-    setState("pick", at);
+    picks += 1;
+    // The count makes a second click into the same pixel a new pick.
+    setState("pick", { ...at, count: picks });
     speak();
     drawing.ask();
   }

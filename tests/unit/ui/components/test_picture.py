@@ -50,6 +50,12 @@ def test_a_code_stands_for_its_share_of_the_range(javascript):
     assert (bare["text"], flat["text"]) == ("128", "0.5")
 
 
+def test_an_end_that_stands_for_more_says_so(javascript):
+    legend = {"minimum": -4.0, "maximum": 4.0, "cutBelow": True, "cutAbove": True}
+    low, inside, high = javascript(MATH, *(("valueOfCode", code, legend) for code in (0, 1, 255)))
+    assert (low["text"], inside["text"], high["text"]) == ("≤ −4.00", "≈ −3.97", "≥ 4.00")
+
+
 def test_cells_of_a_picture_show_the_same_decimals(javascript):
     legend = {"minimum": -1.0, "maximum": 1.0}
     (texts,) = javascript(MATH, ("cellTexts", [0, 128, 255], legend, 5))
@@ -130,7 +136,15 @@ def test_a_picture_is_sent_with_all_it_needs():
     assert not at.exception
     header, body = unpack(at.get("bidi_component")[0].proto.bytes)
     assert (header["height"], header["width"], header["planes"], header["link"]) == (4, 6, 1, "group")
-    assert header["legend"] == {"minimum": -1.0, "maximum": 1.0, "zeroInside": True, "counts": [1, 2], "caption": ""}
+    assert header["legend"] == {
+        "minimum": -1.0,
+        "maximum": 1.0,
+        "zeroInside": True,
+        "cutBelow": False,
+        "cutAbove": False,
+        "counts": [1, 2],
+        "caption": "",
+    }
     assert header["mapping"] == {"scale_row": 2.0}
     assert header["pick"] is None
     assert body == bytes(24)
