@@ -35,7 +35,7 @@ def head(key: str, settings: Sequence[state.Setting] = ()) -> None:
 def columns() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
     """Places for the controls, the picture and the numbers; in a narrow window the picture comes first."""
     with st.container(key="page-columns"):
-        controls, picture, numbers = st.columns([0.95, 2.6, 1], gap="medium")
+        controls, picture, numbers = st.columns([1.05, 2.5, 1], gap="medium")
     return controls, picture, numbers
 
 

@@ -50,7 +50,10 @@ def slide(page: Page, name: str, key: str, times: int = 1) -> None:
 
 def choose(page: Page, label: str, option: str) -> None:
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
-    page.get_by_role("combobox", name=label).click()
+    box = page.get_by_role("combobox", name=label)
+    box.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)  # a list closes when the page scrolls, as it does for a person
+    box.click()
     page.get_by_role("option", name=option, exact=True).click()
 
 
@@ -123,6 +126,7 @@ def test_sliders_change_the_result_and_the_address_reproduces_it(visitor: Visit,
     slide(page, "Padding", "ArrowRight", 2)
     page.get_by_text("More", exact=True).click()
     slide(page, "Dilation", "ArrowRight")
+    shows(page, apply_kernel(grey("astronaut"), build_kernel("sobel_x"), stride=2, padding=3, dilation=2))
     choose(page, "Padding mode", "Reflect")
     wanted = apply_kernel(
         grey("astronaut"), build_kernel("sobel_x"), stride=2, padding=3, padding_mode="reflect", dilation=2

@@ -54,7 +54,8 @@ def show(grey_hw: NDArray[np.float32], setup: Setup) -> None:
 
 def _vector(values: NDArray[np.floating]) -> str:
     # Plain text: a browser needs 30 ms and more to set matrices as formulas, and these change with every slider.
-    return "`[" + "  ".join(f"{value:.3g}".replace("-", "−") for value in values) + "]`"
+    rounded = np.where(np.abs(values) > 1e-9 * np.abs(values).max(), values, 0.0)  # without the dust of the SVD
+    return "`[" + "  ".join(f"{value:.3g}".replace("-", "−") for value in rounded) + "]`"
 
 
 def _split(_: NDArray[np.float32], setup: Setup) -> None:
@@ -72,7 +73,7 @@ def _split(_: NDArray[np.float32], setup: Setup) -> None:
             f"**Rank {split.rank}.** The kernel is the sum of {split.rank} products of a column and a row, no fewer."
         )
     terms = [
-        f"{'+ ' if number else ''}column {_vector(column)} × row {_vector(row)}"
+        f"{'plus ' if number else ''}column {_vector(column)} × row {_vector(row)}"
         for number, (column, row) in enumerate(zip(split.columns_hr.T, split.rows_rw, strict=True))
     ]
     more = split.rank - _MAX_TERMS

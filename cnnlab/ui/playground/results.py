@@ -282,7 +282,7 @@ def _size_card(image: NDArray[np.float32], setup: Setup) -> None:
     else:
         size, kernel, stride, padding = (5, 3, 1, 1) if chosen == "five" else (640, 3, 2, 0)
         formulas = {"W": size_formula(size, kernel, stride=stride, padding=padding)}
-    st.latex(r"\textsf{output} = " + next(iter(formulas.values())).latex_symbols)
+    st.latex(next(iter(formulas.values())).latex_symbols)
     if len({formula.latex for formula in formulas.values()}) == 1:
         formulas = {"": next(iter(formulas.values()))}
     for axis, formula in formulas.items():

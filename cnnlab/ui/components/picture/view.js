@@ -29,6 +29,8 @@ const NUMBERS_FROM = 28;
 // Where a pixel is this large already, squares of 12 px magnify nothing.
 const LOUPE_BELOW = 16;
 const TAP_SLACK = 8;
+// Title and legend keep this much, however thin the picture is.
+const TEXT_WIDTH = 240;
 
 function createPicture(root) {
   const title = element("div", { class: "cl-title" });
@@ -122,7 +124,9 @@ function createPicture(root) {
     area.style.aspectRatio = `${areaWidth} / ${areaHeight}`;
     stage.style.width = `${(100 * width) / areaWidth}%`;
     stage.style.height = `${(100 * height) / areaHeight}%`;
-    area.style.maxWidth = `${Math.max(1, (maxHeight * areaWidth) / areaHeight)}px`;
+    const widest = Math.max(1, (maxHeight * areaWidth) / areaHeight);
+    area.style.maxWidth = `${widest}px`;
+    frame.style.maxWidth = `${Math.max(TEXT_WIDTH, widest)}px`;
   }
 
   /** The other pictures drawn to the same scale as this one. */
