@@ -35,6 +35,7 @@ def playground() -> None:
     with middle, errors.shown():
         response = results.respond(image, setup)
         results.pictures(image, response, setup)
+    page.let_paint()
     with left:
         controls.show(setup)
     if response is None:

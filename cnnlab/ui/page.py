@@ -1,6 +1,7 @@
 """The pattern every page follows: its head, the chips to try, the code behind it; and the look they share."""
 
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -13,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from cnnlab.ui import errors, navigation, state
 from cnnlab.ui.text import plain
 
+_PAINT_S = 0.03
 _HINT = "Each sets the controls to something worth seeing and says what to look for."
 _STYLE = Path(__file__).with_name("style.css")
 
@@ -37,6 +39,15 @@ def columns() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
     with st.container(key="page-columns"):
         controls, picture, numbers = st.columns([1.05, 2.5, 1], gap="medium")
     return controls, picture, numbers
+
+
+def let_paint() -> None:
+    """Wait a moment, so that the browser paints what it has been sent before the rest of the page keeps it busy.
+
+    A browser that gets everything at once paints when all of it is laid out: from a moved slider to the picture that took
+    190 ms in place of 110 (medians, 512 × 512 px, 2 cores).
+    """
+    time.sleep(_PAINT_S)
 
 
 def below() -> DeltaGenerator:
