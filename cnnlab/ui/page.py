@@ -44,8 +44,8 @@ def columns() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
 def let_paint() -> None:
     """Wait a moment, so that the browser paints what it has been sent before the rest of the page keeps it busy.
 
-    A browser that gets everything at once paints when all of it is laid out: from a moved slider to the picture that took
-    190 ms in place of 110 (medians, 512 × 512 px, 2 cores).
+    A browser that gets everything at once paints when all of it is laid out: from a moved slider to the picture that
+    took 190 ms in place of 120 (medians, 512 × 512 px, 2 cores).
     """
     time.sleep(_PAINT_S)
 

@@ -251,6 +251,8 @@ def _show_more() -> None:
         key=ACTIVATION.key,
         help="The function that every number of the result passes through.",
     )
+    if st.session_state[ACTIVATION.key] != "none":
+        st.latex(ACTIVATIONS[st.session_state[ACTIVATION.key]].formula_latex)
     st.select_slider(
         "Image size",
         [str(size) for size in SIZES],
