@@ -290,7 +290,7 @@ def channel_sum(
     )
     partials_chw = np.ascontiguousarray(maps_hwc.transpose(2, 0, 1))
     total_hw = partials_chw.sum(axis=0, dtype=np.float64) + checked_bias
-    return ChannelSum(partials_chw=partials_chw, bias=checked_bias, total_hw=total_hw.astype(np.float32))
+    return ChannelSum(partials_chw=partials_chw, bias=checked_bias, total_hw=as_float32(total_hw))
 
 
 def window_steps(

@@ -38,6 +38,20 @@ def test_a_link_to_somebody_elses_upload_says_so_and_shows_a_sample(opened, key:
     assert any("a link does not carry" in note.value for note in app.info)
 
 
+@pytest.mark.parametrize("key", PAGES)
+def test_a_page_can_show_its_own_source(opened, key: str) -> None:
+    assert any("Show the code" in expander.label for expander in opened(key).expander)
+
+
+@pytest.mark.parametrize("channels", ["grey", "each", "sum"])
+@pytest.mark.parametrize("activation", ["none", "sigmoid", "silu"])
+@pytest.mark.parametrize("matrix", ["3e38,3e38", "3e38,-3e38", "9e37,-9e37"])
+def test_huge_weights_are_shown_or_answered_in_words(opened, channels: str, activation: str, matrix: str) -> None:
+    app = opened("kernels", kernel="own", matrix=matrix, channels=channels, activation=activation)
+    assert not app.exception
+    assert all("Use smaller weights" in error.value for error in app.error)
+
+
 def test_every_file_in_pages_is_in_the_table() -> None:
     files = {path.stem for path in (ROOT / "pages").glob("*.py")} - {"__init__"}
     assert files == set(PAGES)

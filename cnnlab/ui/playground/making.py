@@ -10,7 +10,7 @@ from cnnlab.ui import errors, state
 from cnnlab.ui.components.conv_steps import conv_steps
 from cnnlab.ui.components.matrix_grid import matrix_grid
 from cnnlab.ui.playground.controls import Setup, matrix_setting, typed
-from cnnlab.ui.playground.results import Response, check_finite, pointed_at
+from cnnlab.ui.playground.results import Response, check_size, pointed_at
 
 SOURCES = {
     "window": "Window of the image",
@@ -80,7 +80,7 @@ def _show(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
         matrix = _MATRICES[chosen]
         caption = SOURCES[chosen]
     steps = window_steps(matrix, setup.kernel, outputs=outputs, **geometry)
-    check_finite(steps.output_hw)
+    check_size(steps.output_hw)
     is_partial = chosen == "window" and setup.channels == "sum"
     activation = "none" if is_partial else setup.activation
     conv_steps(

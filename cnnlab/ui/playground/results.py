@@ -14,6 +14,7 @@ from cnnlab.ui.components.picture import GroupMapping, Legend, picked, picture
 from cnnlab.ui.playground import controls
 from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 
+_LARGEST = 1e38
 _MACS = "kernels.macs"
 AT = state.Setting(
     key="kernels.at",
@@ -48,19 +49,22 @@ def respond(image: NDArray[np.float32], setup: Setup) -> Response:
     activate = ACTIVATIONS[setup.activation].apply
     if setup.channels == "sum":
         summed = channel_sum(image, setup.kernel, **setup.geometry)
-        return Response(values=check_finite(activate(summed.total_hw)), summed=summed)
-    return Response(values=check_finite(activate(apply_kernel(image, setup.kernel, **setup.geometry))))
+        check_size(summed.partials_chw)
+        return Response(values=activate(check_size(summed.total_hw)), summed=summed)
+    return Response(values=activate(check_size(apply_kernel(image, setup.kernel, **setup.geometry))))
 
 
-def check_finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values, unless some are beyond float32, which no picture can show.
+def check_size(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values, unless some are so large that float32 cannot hold the difference of two of them.
+
+    Before the activation, which may hide them: the sigmoid of infinity is 1.
 
     Raises:
-        InputRejected: Some are infinite or not a number.
+        InputRejected: Some are beyond ±1e38, infinite or not a number.
     """
-    if not np.isfinite(values).all():
+    if not (np.abs(values) <= _LARGEST).all():
         raise InputRejected(
-            "With these weights some results are larger than float32 can hold (3.4e38). Use smaller weights."
+            "With these weights some results are larger than 1e38, close to the end of float32. Use smaller weights."
         )
     return values
 
