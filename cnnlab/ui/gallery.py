@@ -19,7 +19,9 @@ def kernels(keys: list[str]) -> None:
     responses = {key: apply_kernel(grey_hw, kernel) for key, kernel in built.items()}
     signed = [responses[key].ravel() for key in keys if abs(built[key].sum()) < _SIGNED_SUM]
     limit = to_picture(np.concatenate(signed)[None], "signed", share=0.98).maximum if signed else 1.0
-    for column, key in zip(st.columns(len(keys), gap="small"), keys, strict=True):
+    with st.container(key="start-kernels"):
+        columns = st.columns(len(keys), gap="small")
+    for column, key in zip(columns, keys, strict=True):
         with column:
             if abs(built[key].sum()) < _SIGNED_SUM:
                 shown = to_picture(responses[key], "signed", limits=(-limit, limit))
