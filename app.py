@@ -5,7 +5,13 @@ beside it for its older kind of multipage app whenever the first visitor of a fr
 """
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-from cnnlab.ui import errors, server
+from cnnlab.ui import errors, server, visitors
 
-app = st.App(server.SHELL, lifespan=server.lifespan, on_script_error=errors.show)
+app = st.App(
+    server.SHELL,
+    lifespan=server.lifespan,
+    middleware=[Middleware(visitors.GiveNumber)],
+    on_script_error=errors.show,
+)

@@ -111,3 +111,74 @@ def matrices(named: Mapping[str, NDArray[np.floating]]) -> go.Figure:
         _square(figure, column)
     figure.update_layout(height=300, margin=_MARGIN)
     return figure
+
+
+def layer_costs(
+    names: Sequence[str], measures: Mapping[str, Sequence[float]], *, cumulative: bool, at: int | None
+) -> go.Figure:
+    """A row of bars for each measure, one bar a layer, all over the same axis of layers.
+
+    Args:
+        names: Of the layers, in order.
+        measures: Title with unit → a number for each layer.
+        cumulative: Draw running sums in place of single layers; what does not add up is left as it is.
+        at: Index of the layer that is marked.
+    """
+    figure = make_subplots(rows=len(measures), cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    for row, (title, numbers) in enumerate(measures.items(), start=1):
+        values = np.asarray(numbers, dtype=float)
+        adds_up = not title.startswith("receptive")
+        shown = np.cumsum(values) if cumulative and adds_up else values
+        figure.add_bar(
+            x=list(range(len(names))),
+            y=shown,
+            customdata=list(names),
+            marker={
+                "color": [palette.VALIDATION if index == at else palette.TRAIN for index in range(len(names))],
+                "line": {"width": 0},
+            },
+            hovertemplate="%{customdata}<br>%{y:,.6~g} " + title.split(", ")[-1] + "<extra></extra>",
+            row=row,
+            col=1,
+        )
+        figure.update_yaxes(title={"text": title.replace(", ", "<br>"), "standoff": 4}, row=row, col=1, nticks=4)
+    figure.update_xaxes(title="layer, in the order of execution", row=len(measures), col=1)
+    figure.update_layout(height=110 * len(measures) + 60, showlegend=False, bargap=0.15, margin={**_MARGIN, "t": 8})
+    return figure
+
+
+def size_against_accuracy(
+    points: Sequence[Mapping[str, object]], *, across: str, title: str, logarithmic: bool
+) -> go.Figure:
+    """Accuracy against what it costs, every architecture at its place; two recipes of one net are joined.
+
+    Args:
+        points: Each with "label", "recipe" (1 or 2), "accuracy" in percent, "text" for the hover, and `across`.
+        across: Which entry of a point lies along the axis.
+        title: Of that axis, with its unit.
+        logarithmic: Whether that axis is.
+    """
+    figure = go.Figure()
+    labels = dict.fromkeys(str(point["label"]) for point in points)
+    for number, label in enumerate(labels):
+        own = [point for point in points if point["label"] == label]
+        figure.add_scatter(
+            x=[point[across] for point in own],
+            y=[point["accuracy"] for point in own],
+            mode="lines+markers+text",
+            # The name once, beside the first recipe.
+            text=[label, *([""] * (len(own) - 1))],
+            textposition=("top center", "bottom center")[number % 2],
+            textfont={"size": 11},
+            line={"color": palette.TRAIN, "width": 1, "dash": "dot"},
+            marker={
+                "size": 9,
+                "color": [palette.TRAIN if point["recipe"] == 1 else palette.VALIDATION for point in own],
+            },
+            customdata=[point["text"] for point in own],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    figure.update_xaxes(title=title, type="log" if logarithmic else "linear")
+    figure.update_yaxes(title="top-1 accuracy on ImageNet-1k, %")
+    figure.update_layout(height=460, showlegend=False, margin={**_MARGIN, "t": 8})
+    return figure

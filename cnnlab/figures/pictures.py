@@ -10,6 +10,7 @@ from cnnlab.errors import InputRejected
 from cnnlab.figures import palette
 
 BINS = 64
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,10 @@ def to_picture(
     chosen = SCALINGS[scaling]
     low, high = limits or chosen.limits(values, share)
     shown = np.abs(values) if scaling == "absolute" else values
-    unclipped = (shown - np.float32(low)) * np.float32(255.0 / (high - low))
+    per_unit = 255.0 / (high - low)
+    # A range as small as float32's smallest numbers needs a factor beyond its largest.
+    exact = shown.astype(np.float64) if per_unit > _LARGEST else shown
+    unclipped = (exact - exact.dtype.type(low)) * exact.dtype.type(per_unit)
     codes = np.rint(np.clip(unclipped, 0.0, 255.0)).astype(np.uint8)
     per_code = np.bincount(codes.ravel(), minlength=256)
     return Picture(
@@ -158,3 +162,20 @@ def to_picture(
         num_below=int(np.count_nonzero(unclipped < -0.5)),
         num_above=int(np.count_nonzero(unclipped > 255.5)),
     )
+
+
+def tiled(maps: NDArray[np.float32], *, columns: int = 16) -> NDArray[np.float32]:
+    """Maps side by side in one array, a line of zeros between two.
+
+    Args:
+        maps: (n, h, w) or (n, h, w, 3), at least one.
+        columns: As many in a row at most.
+    """
+    count, height, width = maps.shape[:3]
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, *maps.shape[3:]), dtype=maps.dtype)
+    for index, one in enumerate(maps):
+        top, left = (index // columns) * (height + 1), (index % columns) * (width + 1)
+        sheet[top : top + height, left : left + width] = one
+    return sheet

@@ -42,6 +42,12 @@ PAGES: dict[str, PageEntry] = {
         icon="grid_on",
         section="See",
     ),
+    "architecture": PageEntry(
+        title="Architecture explorer",
+        question="What is this net made of, what does each layer cost, and what does it see?",
+        icon="account_tree",
+        section="Take apart",
+    ),
 }
 """File name in `pages/` and place in the URL → page. The first is shown at the root."""
 

@@ -1,4 +1,4 @@
-"""The workbench: what is carried from page to page. Now the current image; a net and an epoch will join it."""
+"""The workbench: what is carried from page to page: the current image and the current net."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,8 +9,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from cnnlab.errors import InputRejected
-from cnnlab.images import SAMPLES, RgbImage, load_sample, to_grey, to_jpeg
-from cnnlab.ui import intake, state
+from cnnlab.images import SAMPLES, Preprocessing, RgbImage, load_sample, to_grey, to_jpeg
+from cnnlab.ui import errors, intake, nets, state
 from cnnlab.ui.text import plain, short
 
 Made = TypeVar("Made")
@@ -49,7 +49,7 @@ def label() -> str:
 
 def show() -> None:
     """Draw the workbench, for the sidebar, and answer what is changed there."""
-    state.restore([_IMAGE])
+    state.restore([_IMAGE, *nets.SETTINGS])
     current = image()
     with st.container(key="workbench"):
         st.caption("Current image")
@@ -60,6 +60,8 @@ def show() -> None:
             st.caption(plain(note))
         if st.button("Change image", key="workbench.change", icon=":material/image:", width="stretch"):
             _change()
+    with errors.shown():
+        nets.show()
 
 
 @st.dialog("Change image", width="large")
@@ -95,6 +97,18 @@ def _kept(compute: Callable[..., Made]) -> Callable[..., Made]:
         return (own if st.session_state[_IMAGE.key] == _OWN else shared)(*arguments, **named)
 
     return get
+
+
+def prepared(steps: Preprocessing) -> NDArray[np.float32]:
+    """The current image as a net gets it, (C, H, W). The caller's own."""
+    return _prepared(image(), steps).copy()
+
+
+@_kept
+def _prepared(current: RgbImage, steps: Preprocessing) -> NDArray[np.float32]:
+    x_chw = steps.apply(current)
+    x_chw.flags.writeable = False
+    return x_chw
 
 
 @_kept

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from cnnlab.errors import InputRejected
-from cnnlab.figures.pictures import BINS, SCALINGS, to_picture
+from cnnlab.figures.pictures import tiled, BINS, SCALINGS, to_picture
 
 RESPONSE = np.array([[-4.0, 0.0], [1.0, 2.0]], dtype=np.float32)
 MAPS = npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2), elements=st.floats(-1e6, 1e6, width=32))
@@ -76,3 +76,20 @@ def test_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
 def test_an_unknown_scaling_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputRejected, match="signed, absolute, clamped, stretched"):
         to_picture(RESPONSE, "jet")
+
+
+def test_tiles_stand_in_rows_with_a_line_of_zeros_between() -> None:
+    maps = np.stack([np.full((2, 2), number, dtype=np.float32) for number in (1, 2, 3)])
+    sheet = tiled(maps, columns=2)
+    assert sheet.tolist() == [
+        [1, 1, 0, 2, 2],
+        [1, 1, 0, 2, 2],
+        [0, 0, 0, 0, 0],
+        [3, 3, 0, 0, 0],
+        [3, 3, 0, 0, 0],
+    ]
+
+
+def test_coloured_tiles_stay_coloured() -> None:
+    maps = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
+    assert np.array_equal(tiled(maps), maps[0])

@@ -12,8 +12,8 @@ COMPONENTS = Path(cnnlab.ui.components.__file__).parent
 VIEWS = sorted(path.parent.name for path in COMPONENTS.glob("*/view.js"))
 
 
-def test_there_are_three_views():
-    assert VIEWS == ["conv_steps", "matrix_grid", "picture"]
+def test_every_view_is_found():
+    assert VIEWS == ["conv_steps", "map_wall", "matrix_grid", "net_diagram", "picture"]
 
 
 def test_what_is_imported_comes_first_and_once(tmp_path):

@@ -1,0 +1,414 @@
+"""The current net: which one, with which weights; and the models that all visitors share."""
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+import torch
+from torch import nn
+
+from cnnlab.errors import InputRejected, LabError
+from cnnlab.images import Preprocessing
+from cnnlab.nets import ARCHITECTURES, build_seeded, store
+from cnnlab.nets.seeding import build_filled
+from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, build, check, from_json, to_json
+from cnnlab.nets.summary import LayerFacts, facts_of, legal_sizes, summarize
+from cnnlab.nets.tracing import DoesNotFit
+from cnnlab.nets.weights import Weights, is_downloaded, load_weights, weights_for
+from cnnlab.ui import state, visitors
+from cnnlab.ui.text import plain
+
+DRAFT = "draft"
+RANDOM = "random"
+_SAVED = "own:"
+_DRAFT = "workbench.draft"
+_PREFERRED = "workbench.weights"
+
+NET = state.Setting(key="workbench.net", param="net", default="tiny_vgg", parse=lambda text: _net_of_link(text))
+WEIGHTS = state.Setting(key=_PREFERRED, param="weights", default=None, parse=lambda text: text[:60])
+SEED = state.integer("workbench.seed", "seed", 0, 9999, 0)
+SETTINGS = (NET, WEIGHTS, SEED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A net that a visitor is changing; it need not work.
+
+    Args:
+        name: As the visitor calls it.
+        input_shape: (C, H, W).
+        layers: In order.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[LayerSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentNet:
+    """The net that every page works on.
+
+    Args:
+        key: Key of `ARCHITECTURES`, `own:` and the name of a saved net, or `draft`.
+        label: Name shown to people.
+        input_shape: (C, H, W) for which it was made.
+        num_classes: Length of its output.
+        spec: What it is made of, where a visitor made it; of a draft with faults, the layers before the first.
+        problems: What is wrong with a draft.
+    """
+
+    key: str
+    label: str
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    spec: NetSpec | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def _net_of_link(text: str) -> str:
+    if text in ARCHITECTURES or (text == DRAFT and _DRAFT in st.session_state) or text in _saved():
+        return text
+    if text == DRAFT or text.startswith(_SAVED):
+        raise InputRejected("it was made with somebody's own net, which a link does not carry; another one is shown")
+    raise InputRejected(f"there is no net called '{text[:40]}'; another one is shown in its place")
+
+
+def _saved() -> dict[str, str]:
+    return {f"{_SAVED}{saved.name}": saved.name for saved in store.names(visitors.owner()) if not saved.fault}
+
+
+def choices() -> dict[str, str]:
+    """Key → label of every net that this visitor can take: the table, then their own."""
+    named = {key: entry.label for key, entry in ARCHITECTURES.items()}
+    if _DRAFT in st.session_state:
+        named[DRAFT] = f"{st.session_state[_DRAFT].name} (draft)"
+    return named | _saved()
+
+
+def choose(key: str) -> None:
+    """Make another net the current one; its weights are chosen anew."""
+    st.session_state[NET.key] = key
+    st.session_state[WEIGHTS.key] = None
+
+
+def current() -> CurrentNet:
+    """The net of the workbench. One that is gone, because another window deleted it, gives way to the default."""
+    key = st.session_state[NET.key]
+    if key.startswith(_SAVED) and key not in _saved():
+        choose(key := NET.default)
+    return of(key)
+
+
+def of(key: str) -> CurrentNet:
+    """A net of the table as it was published, or one of the visitor's own."""
+    if entry := ARCHITECTURES.get(key):
+        return CurrentNet(key=key, label=entry.label, input_shape=entry.input_shape, num_classes=entry.num_classes)
+    if key != DRAFT:
+        spec = store.load(visitors.owner(), key.removeprefix(_SAVED))
+        return CurrentNet(
+            key=key,
+            label=spec.name,
+            input_shape=spec.input_shape,
+            num_classes=spec.steps[-1].out_shape[0],
+            spec=spec,
+        )
+    made = draft()
+    found = check(made.layers, made.input_shape)
+    working = made.layers[: len(found.steps)]
+    return CurrentNet(
+        key=key,
+        label=f"{made.name} (draft)",
+        input_shape=made.input_shape,
+        num_classes=found.steps[-1].out_shape[0] if found.steps else 0,
+        spec=NetSpec(made.name, made.input_shape, working) if working else None,
+        problems=found.problems,
+    )
+
+
+def draft() -> Draft:
+    """What the visitor is changing."""
+    return st.session_state[_DRAFT]
+
+
+def change_draft(changed: Draft) -> None:
+    """Keep a changed draft and make it the current net."""
+    st.session_state[_DRAFT] = changed
+    if st.session_state[NET.key] != DRAFT:
+        choose(DRAFT)
+
+
+def identity(net: CurrentNet, in_channels: int) -> tuple[str, str | None]:
+    """What tells one structure from another: the key in the table, or the spec as JSON."""
+    if net.key in ARCHITECTURES:
+        return net.key, None
+    assert net.spec is not None
+    return "", to_json(replace(net.spec, input_shape=(in_channels, *net.spec.input_shape[1:])))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _structure(key: str, spec_json: str | None, num_classes: int, in_channels: int) -> nn.Module:
+    with torch.device("meta"):
+        if spec_json is None:
+            return ARCHITECTURES[key].build(num_classes=num_classes, in_channels=in_channels).eval()
+        return build(from_json(spec_json)).eval()
+
+
+def structure(net: CurrentNet, num_classes: int, in_channels: int) -> nn.Module:
+    """The net without numbers in it, on the meta device: to count and to draw. Shared: do not change it."""
+    return _structure(*identity(net, in_channels), num_classes, in_channels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a net does not work.
+
+    Args:
+        name: Of the layer.
+        kind: Its class, or what the draft calls it.
+        arrives: Shape that reaches it.
+        reason: In a few words.
+        message: In full, with what to do.
+    """
+
+    name: str
+    kind: str
+    arrives: tuple[int, ...]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What `summarize` says of a net at one input size.
+
+    Args:
+        facts: Every layer, or those before the failing one.
+        failure: Why there are no more.
+    """
+
+    facts: tuple[LayerFacts, ...]
+    failure: Failure | None = None
+
+
+@st.cache_resource(show_spinner=False, max_entries=512)
+def _described(key: str, spec_json: str | None, num_classes: int, input_shape: tuple[int, int, int]) -> Described:
+    model = _structure(key, spec_json, num_classes, input_shape[0])
+    try:
+        return Described(facts=summarize(model, input_shape))
+    except DoesNotFit as misfit:
+        failure = Failure(
+            name=misfit.name, kind=misfit.kind, arrives=misfit.arrives, reason=misfit.reason, message=str(misfit)
+        )
+        return Described(facts=facts_of(model, misfit.calls), failure=failure)
+
+
+def described(net: CurrentNet, num_classes: int, input_shape: tuple[int, int, int]) -> Described:
+    """Every layer of the net at an input size, computed once for all visitors."""
+    facts: tuple[LayerFacts, ...] = ()
+    if net.spec is not None or net.key in ARCHITECTURES:
+        found = _described(*identity(net, input_shape[0]), num_classes, input_shape)
+        if found.failure is not None or not net.problems:
+            return found
+        facts = found.facts
+    first = net.problems[0]
+    arrives = facts[-1].output_shape if facts else input_shape
+    return Described(
+        facts=facts,
+        failure=Failure(
+            name=str(first.position[0]) if first.position else "net",
+            kind="?",
+            arrives=arrives,
+            reason=first.message,
+            message="\n".join(problem.message for problem in net.problems),
+        ),
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def _sizes(
+    key: str, spec_json: str | None, num_classes: int, in_channels: int, near: int
+) -> tuple[int, int | None] | None:
+    return legal_sizes(_structure(key, spec_json, num_classes, in_channels), in_channels, near)
+
+
+def sizes(net: CurrentNet, num_classes: int, in_channels: int) -> tuple[int, int | None] | None:
+    """Smallest and largest side of a square picture that the net takes; None for either where there is none."""
+    return _sizes(*identity(net, in_channels), num_classes, in_channels, net.input_shape[1])
+
+
+def weights_of(net: CurrentNet) -> dict[str, Weights]:
+    """Trained weights that the net can be given, by key."""
+    return weights_for(net.key) if net.key in ARCHITECTURES else {}
+
+
+def chosen_weights(net: CurrentNet, num_classes: int, in_channels: int) -> Weights | None:
+    """The trained weights in use: those chosen, else those that are here and fit; None for random ones."""
+    wanted = st.session_state[WEIGHTS.key]
+    fitting = {
+        key: weights
+        for key, weights in weights_of(net).items()
+        if (weights.num_classes, weights.in_channels) == (num_classes, in_channels)
+    }
+    if wanted is not None:
+        return fitting.get(wanted)
+    return next((weights for weights in fitting.values() if is_downloaded(weights)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A net with numbers in it.
+
+    Args:
+        model: Shared by all visitors: whoever borrows it leaves it as it is.
+        weights: Where the numbers come from; None for random ones.
+        seed: From which random ones were drawn.
+        classes: Names of the logits, or their numbers.
+        identity: What tells this model from every other.
+    """
+
+    model: nn.Module
+    identity: str
+    weights: Weights | None
+    seed: int
+    classes: tuple[str, ...]
+
+
+@st.cache_resource(show_spinner="Filling the net with weights", max_entries=8)
+def _model(
+    key: str,
+    spec_json: str | None,
+    num_classes: int,
+    in_channels: int,
+    _weights: Weights | None,
+    source: str,
+    seed: int,
+) -> nn.Module:
+    del source  # tells one set of weights from another in the cache
+    if spec_json is not None:
+        spec = from_json(spec_json)
+        return build_filled(lambda **_: build(spec), seed=seed, num_classes=num_classes, in_channels=in_channels).eval()
+    model = build_seeded(key, seed=seed, num_classes=num_classes, in_channels=in_channels)
+    if _weights is not None:
+        load_weights(model, _weights)
+    return model
+
+
+def loaded(net: CurrentNet, num_classes: int, in_channels: int) -> Loaded:
+    """The current net with its weights. Weights that are not on this machine yet are not fetched here."""
+    weights = chosen_weights(net, num_classes, in_channels)
+    if weights is not None and not is_downloaded(weights):
+        weights = None
+    seed = 0 if weights else st.session_state[SEED.key]
+    source = weights.file if weights else ""
+    key, spec_json = identity(net, in_channels)
+    model = _model(key, spec_json, num_classes, in_channels, weights, source, seed)
+    classes = weights.classes if weights else tuple(f"class {number}" for number in range(num_classes))
+    told = f"{key}|{spec_json}|{num_classes}|{in_channels}|{source}|{seed}"
+    return Loaded(model=model, identity=told, weights=weights, seed=seed, classes=classes)
+
+
+def preprocessing(weights: Weights | None, input_shape: tuple[int, int, int]) -> Preprocessing:
+    """What turns a picture into the net's input: as in training, at the size that is looked at.
+
+    Raises:
+        InputRejected: The net takes a number of channels that no picture has.
+    """
+    channels, height, width = input_shape
+    if channels not in (1, 3):
+        raise InputRejected(
+            f"The net takes {channels} channels; a picture has 1 or 3. Set its input channels to those."
+        )
+    shorter = min(height, width)
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    if weights is not None:
+        learnt = weights.preprocessing
+        mean, std = learnt.mean, learnt.std
+        if isinstance(learnt.resize, int) and learnt.crop:
+            shorter = round(shorter * learnt.resize / min(learnt.crop))
+    return Preprocessing(
+        resize=shorter, crop=(height, width), channels="grey" if channels == 1 else "rgb", mean=mean, std=std
+    )
+
+
+def show() -> None:
+    """Draw the net's part of the workbench, for the sidebar."""
+    net = current()
+    with st.container(key="workbench-net"):
+        st.caption("Current net")
+        st.markdown(f"**{plain(net.label)}**  \n{plain(_source(net))}")
+        if st.button("Change net", key="workbench.change-net", icon=":material/account_tree:", width="stretch"):
+            _change()
+
+
+def _source(net: CurrentNet) -> str:
+    weights = chosen_weights(net, net.num_classes, net.input_shape[0])
+    if weights is None or not is_downloaded(weights):
+        return f"random weights, seed {st.session_state[SEED.key]}"
+    return weights.label
+
+
+@st.dialog("Change net", width="large")
+def _change() -> None:
+    net = current()
+    options = choices()
+    keys = list(options)
+    key = st.selectbox("Net", keys, index=keys.index(net.key), format_func=options.__getitem__, help="Type to search.")
+    if entry := ARCHITECTURES.get(key):
+        st.caption(f"{entry.family} · {entry.year} · {plain(entry.paper)}")
+        st.markdown(plain(entry.lesson))
+    offered = weights_for(key) if key in ARCHITECTURES else {}
+    named = {name: _offer(weights) for name, weights in offered.items()} | {RANDOM: "Random, drawn from a seed"}
+    here = [name for name, weights in offered.items() if is_downloaded(weights)]
+    wanted = st.session_state[WEIGHTS.key] if key == net.key else None
+    start = wanted if wanted in named else next(iter(here), RANDOM)
+    weights_key = st.radio("Weights", list(named), index=list(named).index(start), format_func=named.__getitem__)
+    seed = st.session_state[SEED.key]
+    if weights_key == RANDOM:
+        seed = int(st.number_input("Seed", 0, 9999, seed, help="The same seed gives the same weights, on any machine."))
+    elif not is_downloaded(offered[weights_key]) and not _fetch(key, offered[weights_key]):
+        return
+    if st.button("Use this net", type="primary"):
+        if key != net.key:
+            choose(key)
+        st.session_state[WEIGHTS.key] = weights_key
+        st.session_state[SEED.key] = seed
+        st.rerun()
+
+
+def _offer(weights: Weights) -> str:
+    size = "" if is_downloaded(weights) else f", {weights.num_bytes / 1e6:.0f} MB to download"
+    return f"{weights.label}: {weights.accuracy}{size}"
+
+
+def _fetch(key: str, weights: Weights) -> bool:
+    """Offer to download weights; whether they are here now."""
+    st.caption(f"From {plain(weights.url)}; checked, and kept for everybody who uses this lab.")
+    if not st.button("Download", icon=":material/download:"):
+        return False
+    bar = st.progress(0.0, "Connecting")
+    # Closing the dialog, or Stop, ends the download: the next sign of progress then does not return.
+    st.button("Stop", key="workbench.stop")
+
+    def tell(received: int, expected: int) -> None:
+        bar.progress(min(1.0, received / max(1, expected)), f"{received / 1e6:.1f} of {expected / 1e6:.1f} MB")
+
+    try:
+        model = ARCHITECTURES[key].build(num_classes=weights.num_classes, in_channels=weights.in_channels)
+        load_weights(model, weights, progress=tell)
+    except LabError as error:
+        bar.empty()
+        st.error(plain(str(error)), icon=":material/error:")
+        return False
+    bar.empty()
+    return True
+
+
+def say_weights(known: Loaded) -> None:
+    """Tell where the numbers in the net come from, and what that means for what it says."""
+    if known.weights is None:
+        st.caption(
+            f"Random weights, seed {known.seed}: what the net says means nothing yet. Choose trained ones under "
+            "Change net, where there are any."
+        )
+    else:
+        st.caption(f"Weights {plain(known.weights.label)}: {plain(known.weights.accuracy)}.")
