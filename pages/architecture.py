@@ -13,16 +13,16 @@ TRIES = {
     "Where the parameters sit": (
         "LeNet-5: the bars below the layers. The convolutions do most of the work, the first linear layer holds most "
         "of the parameters.",
-        {"workbench.net": "lenet5", "architecture.measure": "params"},
+        {"workbench.net": "lenet5", "workbench.weights": None, "architecture.measure": "params"},
     ),
     "A net that cannot take the picture": (
         "AlexNet at 32 px: the map has shrunk to nothing before the last pooling. Move the input size to find the "
         "smallest side it takes.",
-        {"workbench.net": "alexnet", "architecture.size": 32},
+        {"workbench.net": "alexnet", "workbench.weights": None, "architecture.size": 32},
     ),
     "The way around": (
-        "ResNet-18: each block adds what it has learnt to what came in. Open a block with its arrow.",
-        {"workbench.net": "resnet18"},
+        "ResNet-18: each block adds what it has learnt to what came in. Open a block with the plus above it.",
+        {"workbench.net": "resnet18", "workbench.weights": None},
     ),
 }
 

@@ -1,6 +1,7 @@
 """What tests of all kinds share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ DATA = Path(os.environ.get("CNNLAB_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-screenshots", action="store_true", help="renew the picture in the README")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests, and the servers they start, save out of the home of whoever runs them."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CNNLAB_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")

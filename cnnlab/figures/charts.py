@@ -1,6 +1,7 @@
 """Charts, as Plotly figures without a theme: the page lends them its own, light or dark."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -124,7 +125,10 @@ def layer_costs(
         cumulative: Draw running sums in place of single layers; what does not add up is left as it is.
         at: Index of the layer that is marked.
     """
-    figure = make_subplots(rows=len(measures), cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    figure = make_subplots(
+        rows=len(measures), cols=1, shared_xaxes=True, vertical_spacing=0.1, subplot_titles=list(measures)
+    )
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
     for row, (title, numbers) in enumerate(measures.items(), start=1):
         values = np.asarray(numbers, dtype=float)
         adds_up = not title.startswith("receptive")
@@ -141,14 +145,14 @@ def layer_costs(
             row=row,
             col=1,
         )
-        figure.update_yaxes(title={"text": title.replace(", ", "<br>"), "standoff": 4}, row=row, col=1, nticks=4)
+        figure.update_yaxes(row=row, col=1, nticks=4)
     figure.update_xaxes(title="layer, in the order of execution", row=len(measures), col=1)
-    figure.update_layout(height=110 * len(measures) + 60, showlegend=False, bargap=0.15, margin={**_MARGIN, "t": 8})
+    figure.update_layout(height=120 * len(measures) + 60, showlegend=False, bargap=0.15, margin=_MARGIN)
     return figure
 
 
 def size_against_accuracy(
-    points: Sequence[Mapping[str, object]], *, across: str, title: str, logarithmic: bool
+    points: Sequence[Mapping[str, Any]], *, across: str, title: str, logarithmic: bool
 ) -> go.Figure:
     """Accuracy against what it costs, every architecture at its place; two recipes of one net are joined.
 
@@ -159,16 +163,15 @@ def size_against_accuracy(
         logarithmic: Whether that axis is.
     """
     figure = go.Figure()
-    labels = dict.fromkeys(str(point["label"]) for point in points)
-    for number, label in enumerate(labels):
+    spots = _label_spots(points, across, logarithmic=logarithmic)
+    for label in dict.fromkeys(point["label"] for point in points):
         own = [point for point in points if point["label"] == label]
         figure.add_scatter(
             x=[point[across] for point in own],
             y=[point["accuracy"] for point in own],
             mode="lines+markers+text",
-            # The name once, beside the first recipe.
             text=[label, *([""] * (len(own) - 1))],
-            textposition=("top center", "bottom center")[number % 2],
+            textposition=spots[label],
             textfont={"size": 11},
             line={"color": palette.TRAIN, "width": 1, "dash": "dot"},
             marker={
@@ -178,7 +181,51 @@ def size_against_accuracy(
             customdata=[point["text"] for point in own],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    figure.update_xaxes(title=title, type="log" if logarithmic else "linear")
+    figure.update_xaxes(title=title, type="log" if logarithmic else "linear", dtick=1 if logarithmic else None)
     figure.update_yaxes(title="top-1 accuracy on ImageNet-1k, %")
-    figure.update_layout(height=460, showlegend=False, margin={**_MARGIN, "t": 8})
+    figure.update_layout(height=_TALL + 60, showlegend=False, margin={**_MARGIN, "t": 8})
     return figure
+
+
+_WIDE, _TALL = 1000, 420  # px, about what the chart gets
+_LETTER, _LINE = 6.2, 14  # px
+# Where a label may stand, and where its box then begins, as parts of its width and height from the point.
+_SPOTS = {
+    "top center": (-0.5, -1.5),
+    "bottom center": (-0.5, 0.5),
+    "middle right": (0.1, -0.5),
+    "middle left": (-1.1, -0.5),
+    "top right": (0.0, -1.4),
+    "bottom right": (0.0, 0.4),
+    "top left": (-1.0, -1.4),
+    "bottom left": (-1.0, 0.4),
+}
+
+
+def _label_spots(points: Sequence[Mapping[str, Any]], across: str, *, logarithmic: bool) -> dict[str, str]:
+    """For each label the first spot at which it covers no point and no label placed before it."""
+    along = np.array([point[across] for point in points], dtype=float)
+    along = np.log(along) if logarithmic else along
+    up = np.array([point["accuracy"] for point in points], dtype=float)
+    x = (along - along.min()) / max(float(np.ptp(along)), 1e-9) * _WIDE
+    y = (up.max() - up) / max(float(np.ptp(up)), 1e-9) * _TALL
+    taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in zip(x, y, strict=True)]
+    spots: dict[str, str] = {}
+    for point, left, top in zip(points, x, y, strict=True):
+        label = point["label"]
+        if label in spots:
+            continue
+        width = len(label) * _LETTER
+        boxes = {
+            spot: (left + dx * width, top + dy * _LINE, left + (dx + 1) * width, top + (dy + 1) * _LINE)
+            for spot, (dx, dy) in _SPOTS.items()
+        }
+        spots[label] = min(boxes, key=lambda spot: sum(_overlap(boxes[spot], other) for other in taken))
+        taken.append(boxes[spots[label]])
+    return spots
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    tall = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0.0) * max(tall, 0.0)

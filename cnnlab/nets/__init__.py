@@ -13,7 +13,7 @@ from cnnlab.nets.lenet import LENET5
 from cnnlab.nets.resnet_cifar import RESNET_CIFAR
 from cnnlab.nets.seeding import build_filled
 from cnnlab.nets.vgg import TINY_VGG, VGG16_CIFAR
-from cnnlab.nets.weights import Weights, is_downloaded, load_weights, weights_for
+from cnnlab.nets.weights import Weights, fetch_weights, is_downloaded, load_weights, weights_for
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mlp": MLP_784,
@@ -71,6 +71,7 @@ __all__ = [
     "Architecture",
     "Weights",
     "build_seeded",
+    "fetch_weights",
     "is_downloaded",
     "load_weights",
     "weights_for",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.nets.skeletons import on_meta, skeleton
-from cnnlab.nets.tracing import Call, trace_shapes
+from cnnlab.nets.tracing import Call, black, trace_shapes
 
 # Numbers per learnt parameter that the optimizer keeps: momentum; Adam's two moments (Kingma & Ba, 2015, algorithm 1).
 _STATE = {"sgd": 0, "momentum": 1, "adam": 2}
@@ -107,9 +107,7 @@ def inference_memory(model: nn.Module, input_shape: tuple[int, int, int], batch_
         InputRejected: The net has layers without sizes yet.
     """
     calls = trace_shapes(model, input_shape, batch_size=batch_size)
-    parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.empty(0))
-    input_bytes = batch_size * torch.Size(input_shape).numel() * parameter.element_size()
-    peak, peak_at = _peak(calls, input_bytes)
+    peak, peak_at = _peak(calls, black(model, (batch_size, *input_shape), on_meta=True).nbytes)
     return InferenceMemory(parameters=_own_bytes(model), peak=peak, peak_at=peak_at)
 
 
@@ -138,13 +136,12 @@ def _peak(calls: tuple[Call, ...], input_bytes: int) -> tuple[int, str]:
 
 
 def _saved_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
-    dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
-    try:
-        return _measured(on_meta(model, train=True), torch.empty(shape, dtype=dtype, device="meta"))
-    except RuntimeError:
-        # Its way depends on values, and here it has none: `trace_shapes` has shown that it runs on a black picture.
-        device = next((each.device for each in model.parameters()), torch.device("cpu"))
-        return _measured(skeleton(model, train=True), torch.zeros(shape, dtype=dtype, device=device))
+    with torch.inference_mode(False), torch.enable_grad():
+        try:
+            return _measured(on_meta(model, train=True), black(model, shape, on_meta=True))
+        except RuntimeError:
+            # Its way depends on values, and here it has none: `trace_shapes` has shown that it runs on a black picture.
+            return _measured(skeleton(model, train=True), black(model, shape))
 
 
 def _measured(net: nn.Module, x: Tensor) -> int:
@@ -159,6 +156,6 @@ def _measured(net: nn.Module, x: Tensor) -> int:
         return tensor
 
     watching = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.inference_mode(False), torch.enable_grad(), watching:
+    with watching:
         net(x)
     return sum(storage.nbytes() for storage in kept.values())

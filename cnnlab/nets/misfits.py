@@ -136,7 +136,19 @@ def _why_conv(operation: str, settings: Mapping[str, Any], arrives: Shape, weigh
     expected = weight[0] if is_transposed else weight[1] * settings.get("groups", 1)
     if channels != expected:
         return _other_channels(expected, channels)
-    return None if is_transposed else _why_window(settings, arrives, weight[2:])
+    if not is_transposed:
+        return _why_window(settings, arrives, weight[2:])
+    stride, padding, dilation, extra = (
+        _per_axis(settings.get(key, usual), num_axes)
+        for key, usual in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
+    )
+    made = [
+        (n - 1) * s - 2 * p + d * (k - 1) + 1 + more
+        for n, s, p, d, k, more in zip(arrives[-num_axes:], stride, padding, dilation, weight[2:], extra, strict=True)
+    ]
+    if min(made) >= 1:
+        return None
+    return Reason(f"its padding of {shape_text(padding)} cuts off all that it makes", _LARGER, 1)
 
 
 def _why_window(settings: Mapping[str, Any], arrives: Shape, kernel: Shape) -> Reason | None:

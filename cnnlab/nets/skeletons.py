@@ -24,10 +24,13 @@ def skeleton(model: nn.Module, *, train: bool = False) -> nn.Module:
         Unsupported: It is compiled (TorchScript).
     """
     _check(model)
-    own: dict[int, Tensor] = {id(each): each.detach().clone() for each in model.buffers()}
-    for each in model.parameters():
-        own[id(each)] = nn.Parameter(each.detach(), requires_grad=each.requires_grad)
-    return _copied(model, own, train)
+    # What is made in inference mode can never be learnt from, and the copy may have to be.
+    with torch.inference_mode(False):
+        own: dict[int, Tensor] = {id(each): each.detach().clone() for each in model.buffers()}
+        for each in model.parameters():
+            values = each.clone() if each.is_inference() else each
+            own[id(each)] = nn.Parameter(values.detach(), requires_grad=each.requires_grad)
+        return _copied(model, own, train)
 
 
 def on_meta(model: nn.Module, *, train: bool = False) -> nn.Module:
@@ -38,10 +41,11 @@ def on_meta(model: nn.Module, *, train: bool = False) -> nn.Module:
         Unsupported: It is compiled (TorchScript).
     """
     _check(model)
-    twins: dict[int, Tensor] = {id(each): torch.empty_like(each, device="meta") for each in model.buffers()}
-    for each in model.parameters():
-        twins[id(each)] = nn.Parameter(torch.empty_like(each, device="meta"), requires_grad=each.requires_grad)
-    return _copied(model, twins, train, device="meta")
+    with torch.inference_mode(False):
+        own: dict[int, Tensor] = {id(each): torch.empty_like(each, device="meta") for each in model.buffers()}
+        for each in model.parameters():
+            own[id(each)] = nn.Parameter(torch.empty_like(each, device="meta"), requires_grad=each.requires_grad)
+        return _copied(model, own, train, device="meta")
 
 
 def _check(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ from cnnlab.nets.formulas import Formulas, formulas
 from cnnlab.nets.misfits import DoesNotFit
 from cnnlab.nets.operations import layer_operation
 from cnnlab.nets.receptive_field import ReceptiveField, receptive_fields
-from cnnlab.nets.tracing import Call, Operand, trace, trace_shapes
+from cnnlab.nets.tracing import Call, Operand, black, trace, trace_shapes
 
 Shape = tuple[int, ...]
 FLOAT32_BYTES = 4
@@ -236,10 +236,9 @@ def _fitting(misfit: Callable[[int], int | None], near: int, largest: int) -> in
 
 
 def _misfit(model: nn.Module, in_channels: int, side: int) -> int | None:
-    parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.empty(0))
     try:
         with torch.no_grad():
-            trace(model, torch.empty((1, in_channels, side, side), dtype=parameter.dtype, device="meta"))
+            trace(model, black(model, (1, in_channels, side, side), on_meta=True))
     except DoesNotFit as misfit:
         return misfit.direction
     return None

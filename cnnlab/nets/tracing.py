@@ -23,7 +23,7 @@ from cnnlab.nets.misfits import DoesNotFit, torch_reason, unrolled_away, why
 from cnnlab.nets.operations import function_name, function_settings, layer_operation, tensors
 from cnnlab.nets.skeletons import on_meta, skeleton
 
-__all__ = ["Call", "DoesNotFit", "Operand", "on_meta", "skeleton", "trace", "trace_shapes"]
+__all__ = ["Call", "DoesNotFit", "Operand", "black", "on_meta", "skeleton", "trace", "trace_shapes"]
 
 Shape = tuple[int, ...]
 NET_INPUT = -1
@@ -132,12 +132,15 @@ def trace(
         ResourceExhausted: Not enough memory.
     """
     net = on_meta(model, train=train) if x.is_meta else skeleton(model, train=train)
-    recorder = _Recorder(model, net, is_on_meta=x.is_meta, keep_outputs=keep_outputs, watch=watch)
     if keep_outputs or watch:
         for module in net.modules():
             if getattr(module, "inplace", False) is True:
                 setattr(module, "inplace", False)  # noqa: B010 - only some modules have it
-    return recorder.run(x)
+    recorder = _Recorder(model, net, is_on_meta=x.is_meta, keep_outputs=keep_outputs, watch=watch)
+    with_gradients = torch.is_grad_enabled()
+    # In inference mode a tensor does not tell that it was overwritten.
+    with torch.inference_mode(False), torch.set_grad_enabled(with_gradients):
+        return recorder.run(x)
 
 
 def trace_shapes(
@@ -157,15 +160,20 @@ def trace_shapes(
         DoesNotFit: A layer cannot work on what reaches it.
         InputRejected: The net has layers without sizes yet.
     """
-    parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.empty(0))
     shape = (batch_size, *input_shape)
     with torch.no_grad():
         try:
-            return trace(model, torch.empty(shape, dtype=parameter.dtype, device="meta"), train=train)
+            return trace(model, black(model, shape, on_meta=True), train=train)
         except DoesNotFit as misfit:
             if misfit.is_certain:
                 raise
-        return trace(model, torch.zeros(shape, dtype=parameter.dtype, device=parameter.device), train=train)
+        return trace(model, black(model, shape), train=train)
+
+
+def black(model: nn.Module, shape: Shape, *, on_meta: bool = False) -> Tensor:
+    """A batch of zeros as the model's parameters are: of their type, on their device unless `on_meta`."""
+    parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.empty(0))
+    return torch.zeros(shape, dtype=parameter.dtype, device="meta" if on_meta else parameter.device)
 
 
 @dataclass(slots=True)
@@ -271,7 +279,7 @@ class _Recorder(TorchFunctionMode):
             for position, tensor in enumerate([*tensors(args), *tensors(kwargs)]):
                 self._frame.made[tensor] = (-1 - position, -1 - position)
         if self._is_on_meta and operation.startswith("conv_transpose"):
-            # Without values PyTorch 2.15 lets other channels pass here.
+            # Without values PyTorch 2.15 lets other channels pass here, and maps of no size.
             shapes = tuple(tuple(each.shape) for each in tensors(args))
             if reason := why(operation, settings, shapes, _weight_shape(module), ()):
                 raise RuntimeError(reason.text)
@@ -333,7 +341,9 @@ class _Recorder(TorchFunctionMode):
             raise
         made = [first] if func is Tensor.__setitem__ and first is not None else tensors(result)
         if made:
-            is_changed = first is not None and _version(first) != version
+            is_changed = first is not None and (
+                _version(first) != version or (version is None and _overwrites(func, args, kwargs))
+            )
             self._record_function(func, args, kwargs, made, self._counter.flops - flops, is_changed)
         return result
 
@@ -547,7 +557,7 @@ def _weight_shape(module: nn.Module) -> Shape | None:
 
 
 def _version(tensor: Tensor) -> int | None:
-    """Counts how often a tensor was overwritten."""
+    """How often a tensor was overwritten; None in inference mode, where nobody counts."""
     return None if tensor.is_inference() else tensor._version
 
 

@@ -93,6 +93,30 @@ def is_downloaded(weights: Weights) -> bool:
     return weights.path.exists()
 
 
+def fetch_weights(weights: Weights, *, progress: Progress | None = None, cancelled: Cancelled | None = None) -> None:
+    """Make sure that the file is here and whole; returns at once where it is.
+
+    A file that has gone bad, or that was put there by hand and is another, is deleted and fetched anew.
+
+    Args:
+        weights: Of `weights_for`.
+        progress: Called with the bytes received and the bytes in all while fetching.
+        cancelled: Asked again and again while fetching; True ends it.
+
+    Raises:
+        RunFailed: They could not be fetched.
+        ResourceExhausted: No room for the file.
+    """
+    if not weights.url:
+        return
+    path = weights.path
+    if path.exists() and not _is_intact(path, weights.sha256):
+        path.unlink()
+    download(
+        weights.url, path, sha256=weights.sha256, num_bytes=weights.num_bytes, progress=progress, cancelled=cancelled
+    )
+
+
 def load_weights(
     model: nn.Module,
     weights: Weights,
@@ -102,21 +126,21 @@ def load_weights(
 ) -> None:
     """Give a net its trained weights, fetching them first where needed. A net they do not fit stays as it is.
 
-    Every file is checked before it is read. A fetched one that has gone bad, or that was put there by hand and is
-    another, is deleted and fetched anew.
+    Every file is checked before it is read.
 
     Args:
         model: Built with the architecture, the classes and the channels of `weights`; on any device.
         weights: Of `weights_for`.
-        progress: Called with the bytes received and the bytes in all while fetching.
-        cancelled: Asked again and again while fetching; True ends it.
+        progress: As in `fetch_weights`.
+        cancelled: Likewise.
 
     Raises:
         InputRejected: The weights are for another net.
         RunFailed: They could not be fetched, or a file that came with the lab is damaged.
         ResourceExhausted: No room for the file.
     """
-    state = _fetched(weights, progress, cancelled) if weights.url else _read_tensors(weights)
+    fetch_weights(weights, progress=progress, cancelled=cancelled)
+    state = _fetched(weights.path) if weights.url else _read_tensors(weights)
     _check_fit(model, state, weights)
     model.load_state_dict(state)
 
@@ -209,14 +233,8 @@ def _of_torchvision(architecture: str) -> dict[str, Weights]:
     return found
 
 
-def _fetched(weights: Weights, progress: Progress | None, cancelled: Cancelled | None) -> dict[str, torch.Tensor]:
-    path = weights.path
-    if path.exists() and not _is_intact(path, weights.sha256):
-        path.unlink()
-    download(
-        weights.url, path, sha256=weights.sha256, num_bytes=weights.num_bytes, progress=progress, cancelled=cancelled
-    )
-    # Mapped, not read, so that 500 MB are not held twice; files from before PyTorch 1.6 are no zip and cannot be.
+def _fetched(path: Path) -> dict[str, torch.Tensor]:
+    # Mapped, not read, so that 500 MB are not held twice; files from before PyTorch 1.6, no zip, cannot be.
     return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
 
 

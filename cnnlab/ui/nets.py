@@ -10,23 +10,18 @@ from cnnlab.errors import InputRejected, LabError
 from cnnlab.images import Preprocessing
 from cnnlab.nets import ARCHITECTURES, build_seeded, store
 from cnnlab.nets.seeding import build_filled
-from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, build, check, from_json, to_json
+from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, build, check, from_json, label, to_json
 from cnnlab.nets.summary import LayerFacts, facts_of, legal_sizes, summarize
 from cnnlab.nets.tracing import DoesNotFit
-from cnnlab.nets.weights import Weights, is_downloaded, load_weights, weights_for
-from cnnlab.ui import state, visitors
+from cnnlab.nets.weights import Weights, fetch_weights, is_downloaded, load_weights, weights_for
+from cnnlab.ui import visitors, workbench
 from cnnlab.ui.text import plain
+from cnnlab.ui.workbench import NET, SEED, WEIGHTS
 
 DRAFT = "draft"
 RANDOM = "random"
 _SAVED = "own:"
 _DRAFT = "workbench.draft"
-_PREFERRED = "workbench.weights"
-
-NET = state.Setting(key="workbench.net", param="net", default="tiny_vgg", parse=lambda text: _net_of_link(text))
-WEIGHTS = state.Setting(key=_PREFERRED, param="weights", default=None, parse=lambda text: text[:60])
-SEED = state.integer("workbench.seed", "seed", 0, 9999, 0)
-SETTINGS = (NET, WEIGHTS, SEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +60,12 @@ class CurrentNet:
     problems: tuple[Problem, ...] = ()
 
 
-def _net_of_link(text: str) -> str:
+def of_link(text: str) -> str:
+    """The key that a link names.
+
+    Raises:
+        InputRejected: There is no such net, or not for this visitor.
+    """
     if text in ARCHITECTURES or (text == DRAFT and _DRAFT in st.session_state) or text in _saved():
         return text
     if text == DRAFT or text.startswith(_SAVED):
@@ -135,6 +135,11 @@ def change_draft(changed: Draft) -> None:
     st.session_state[_DRAFT] = changed
     if st.session_state[NET.key] != DRAFT:
         choose(DRAFT)
+
+
+def drop_draft() -> None:
+    """Forget the draft: it has been saved."""
+    del st.session_state[_DRAFT]
 
 
 def identity(net: CurrentNet, in_channels: int) -> tuple[str, str | None]:
@@ -216,7 +221,7 @@ def described(net: CurrentNet, num_classes: int, input_shape: tuple[int, int, in
         facts=facts,
         failure=Failure(
             name=str(first.position[0]) if first.position else "net",
-            kind="?",
+            kind=label(draft().layers[int(first.position[0]) - 1]) if first.position else "net",
             arrives=arrives,
             reason=first.message,
             message="\n".join(problem.message for problem in net.problems),
@@ -333,11 +338,9 @@ def preprocessing(weights: Weights | None, input_shape: tuple[int, int, int]) ->
 def show() -> None:
     """Draw the net's part of the workbench, for the sidebar."""
     net = current()
-    with st.container(key="workbench-net"):
-        st.caption("Current net")
-        st.markdown(f"**{plain(net.label)}**  \n{plain(_source(net))}")
-        if st.button("Change net", key="workbench.change-net", icon=":material/account_tree:", width="stretch"):
-            _change()
+    st.markdown(f"**{plain(net.label)}**  \n{plain(_source(net))}")
+    if st.button("Change net", key="workbench.change-net", icon=":material/account_tree:", width="stretch"):
+        _change()
 
 
 def _source(net: CurrentNet) -> str:
@@ -365,7 +368,7 @@ def _change() -> None:
     seed = st.session_state[SEED.key]
     if weights_key == RANDOM:
         seed = int(st.number_input("Seed", 0, 9999, seed, help="The same seed gives the same weights, on any machine."))
-    elif not is_downloaded(offered[weights_key]) and not _fetch(key, offered[weights_key]):
+    elif not is_downloaded(offered[weights_key]) and not _fetch(offered[weights_key]):
         return
     if st.button("Use this net", type="primary"):
         if key != net.key:
@@ -380,7 +383,7 @@ def _offer(weights: Weights) -> str:
     return f"{weights.label}: {weights.accuracy}{size}"
 
 
-def _fetch(key: str, weights: Weights) -> bool:
+def _fetch(weights: Weights) -> bool:
     """Offer to download weights; whether they are here now."""
     st.caption(f"From {plain(weights.url)}; checked, and kept for everybody who uses this lab.")
     if not st.button("Download", icon=":material/download:"):
@@ -393,8 +396,7 @@ def _fetch(key: str, weights: Weights) -> bool:
         bar.progress(min(1.0, received / max(1, expected)), f"{received / 1e6:.1f} of {expected / 1e6:.1f} MB")
 
     try:
-        model = ARCHITECTURES[key].build(num_classes=weights.num_classes, in_channels=weights.in_channels)
-        load_weights(model, weights, progress=tell)
+        fetch_weights(weights, progress=tell)
     except LabError as error:
         bar.empty()
         st.error(plain(str(error)), icon=":material/error:")
@@ -412,3 +414,6 @@ def say_weights(known: Loaded) -> None:
         )
     else:
         st.caption(f"Weights {plain(known.weights.label)}: {plain(known.weights.accuracy)}.")
+
+
+workbench.NETS_READY.set()

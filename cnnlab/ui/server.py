@@ -21,14 +21,17 @@ _LOG = logging.getLogger("cnnlab")
 
 
 def _warm_up() -> None:
-    """Load what the first visitors will ask for next: the charts' library and the thumbnails of the samples."""
+    """Load what the first visitors will ask for next: the charts' library, thumbnails of the samples, PyTorch."""
     from cnnlab.figures import charts
     from cnnlab.images import SAMPLES
     from cnnlab.ui import intake
 
-    assert charts
     for key in SAMPLES:
         intake.thumbnail(key)
+    from cnnlab.ui import nets
+
+    assert charts
+    assert nets
 
 
 def send_at_once() -> None:

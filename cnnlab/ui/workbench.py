@@ -1,5 +1,6 @@
 """The workbench: what is carried from page to page: the current image and the current net."""
 
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from cnnlab.errors import InputRejected
 from cnnlab.images import SAMPLES, Preprocessing, RgbImage, load_sample, to_grey, to_jpeg
-from cnnlab.ui import errors, intake, nets, state
+from cnnlab.ui import errors, intake, state
 from cnnlab.ui.text import plain, short
 
 Made = TypeVar("Made")
@@ -35,6 +36,21 @@ def _image_of_link(text: str) -> str:
 _IMAGE = state.Setting(key="workbench.image", param="image", default=next(iter(SAMPLES)), parse=_image_of_link)
 
 
+def _net_of_link(text: str) -> str:
+    from cnnlab.ui import nets  # PyTorch takes seconds to load, and few links name a net
+
+    return nets.of_link(text)
+
+
+NET = state.Setting(key="workbench.net", param="net", default="tiny_vgg", parse=_net_of_link)
+WEIGHTS = state.Setting(key="workbench.weights", param="weights", default=None, parse=lambda text: text[:60])
+SEED = state.integer("workbench.seed", "seed", 0, 9999, 0)
+NET_SETTINGS = (NET, WEIGHTS, SEED)
+
+NETS_READY = threading.Event()
+"""Set once PyTorch and the nets are loaded. A fresh server loads them while its first visitors look at other things."""
+
+
 def image() -> RgbImage:
     """The current image, at most 1024 px on its longer side."""
     key = st.session_state[_IMAGE.key]
@@ -49,7 +65,7 @@ def label() -> str:
 
 def show() -> None:
     """Draw the workbench, for the sidebar, and answer what is changed there."""
-    state.restore([_IMAGE, *nets.SETTINGS])
+    state.restore([_IMAGE, *NET_SETTINGS])
     current = image()
     with st.container(key="workbench"):
         st.caption("Current image")
@@ -60,8 +76,25 @@ def show() -> None:
             st.caption(plain(note))
         if st.button("Change image", key="workbench.change", icon=":material/image:", width="stretch"):
             _change()
-    with errors.shown():
-        nets.show()
+    with st.container(key="workbench-net"), errors.shown():
+        _net()
+
+
+def _net() -> None:
+    st.caption("Current net")
+    if not NETS_READY.is_set():
+        _wait_for_nets()
+        return
+    from cnnlab.ui import nets
+
+    nets.show()
+
+
+@st.fragment(run_every=1.0)
+def _wait_for_nets() -> None:
+    if NETS_READY.is_set():
+        st.rerun()
+    st.markdown("Loading PyTorch …")
 
 
 @st.dialog("Change image", width="large")

@@ -51,3 +51,21 @@ def visit(browser: Browser, address: str, **options: object) -> Visit:
 
     visitor.page.on("console", note_console)
     return visitor
+
+
+def slide(page: Page, name: str, key: str, times: int = 1) -> None:
+    """Press an arrow key on a slider."""
+    slider = page.get_by_role("group", name=name, exact=True).get_by_role("slider")
+    slider.focus()
+    for _ in range(times):
+        slider.press(key)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Take an option of a list."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    box = page.get_by_role("combobox", name=label)
+    box.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)  # a list closes when the page scrolls, as it does for a person
+    box.click()
+    page.get_by_role("option", name=option, exact=True).click()

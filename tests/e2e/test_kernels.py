@@ -17,7 +17,7 @@ from cnnlab.figures.pictures import to_picture
 from cnnlab.images import decode, fit_within, load_sample, to_grey
 from cnnlab.ops import apply_kernel, build_kernel, channel_sum
 from cnnlab.ui.components.picture import planes
-from tests.e2e.lab import Visit, visit
+from tests.e2e.lab import Visit, choose, slide, visit
 
 
 def digest(pixels: np.ndarray) -> str:
@@ -39,22 +39,6 @@ def source(page: Page) -> Locator:
 def shows(page: Page, values: np.ndarray, scaling: str = "signed") -> None:
     """The result on the screen is this array, pixel for pixel."""
     expect(result(page)).to_have_attribute("data-digest", digest(to_picture(values, scaling, share=0.99).pixels))
-
-
-def slide(page: Page, name: str, key: str, times: int = 1) -> None:
-    slider = page.get_by_role("group", name=name, exact=True).get_by_role("slider")
-    slider.focus()
-    for _ in range(times):
-        slider.press(key)
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
-    box = page.get_by_role("combobox", name=label)
-    box.scroll_into_view_if_needed()
-    page.wait_for_timeout(300)  # a list closes when the page scrolls, as it does for a person
-    box.click()
-    page.get_by_role("option", name=option, exact=True).click()
 
 
 def test_the_first_picture_is_there_without_a_click(visitor: Visit) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from cnnlab.errors import InputRejected
-from cnnlab.nets import store
+from cnnlab.nets import ARCHITECTURES, store
 from cnnlab.nets.spec import (
     LAYER_KINDS,
     LayerSpec,
@@ -23,7 +23,7 @@ from cnnlab.nets.spec import (
     layers_from_yaml,
     layers_to_yaml,
 )
-from cnnlab.ui import errors, nets, visitors
+from cnnlab.ui import errors, nets, visitors, workbench
 from cnnlab.ui.explorer import controls
 from cnnlab.ui.explorer.controls import LAYER, Setup
 from cnnlab.ui.explorer.diagram import size
@@ -120,7 +120,7 @@ def _own(setup: Setup) -> None:
             if st.button("Delete", key=f"architecture.delete.{number}", icon=":material/delete:"):
                 store.delete(visitors.owner(), one.name)
                 if setup.net.key == f"own:{one.name}":
-                    controls.choose_net(nets.NET.default)
+                    controls.choose_net(workbench.NET.default)
                 st.rerun()
 
 
@@ -137,7 +137,12 @@ def _copy(setup: Setup) -> Draft:
         (setup.input_shape[0], *setup.net.input_shape[1:]),
         name=setup.net.label,
     )
-    return Draft(name=spec.name, input_shape=spec.input_shape, layers=spec.layers)
+    return Draft(name=_own_name(spec.name), input_shape=spec.input_shape, layers=spec.layers)
+
+
+def _own_name(name: str) -> str:
+    published = any(name == entry.label for entry in ARCHITECTURES.values())
+    return f"My {name}"[:60] if published else name
 
 
 def _read(text: str, input_shape: tuple[int, int, int]) -> NetSpec:
@@ -169,7 +174,7 @@ def _name(draft: Draft) -> None:
         if st.button(
             "Leave", help="Back to a net of the table. The draft stays among the nets until you close the page."
         ):
-            controls.choose_net(nets.NET.default)
+            controls.choose_net(workbench.NET.default)
             st.rerun()
     if visitors.is_remembered():
         st.caption("Saved nets stay on this server for this browser; no other visitor sees them.")
@@ -216,6 +221,7 @@ def _list(draft: Draft) -> None:
             width=240,
         )
         st.button("Add below", on_click=_insert, icon=":material/add:")
+    with st.container(horizontal=True, gap="small"):
         st.button("Up", on_click=_move, args=(-1,), disabled=row == 0, icon=":material/arrow_upward:")
         st.button(
             "Down", on_click=_move, args=(1,), disabled=row + 1 >= len(draft.layers), icon=":material/arrow_downward:"

@@ -5,12 +5,12 @@ import streamlit as st
 from cnnlab.nets.comparison import Pair, compare
 from cnnlab.nets.memory import inference_memory
 from cnnlab.nets.summary import LayerFacts, totals
-from cnnlab.ui import nets, state
+from cnnlab.ui import nets, state, workbench
 from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.explorer.diagram import compact, field, megabytes, setting, settings, size
 from cnnlab.ui.text import plain
 
-OTHER = state.Setting(key="architecture.other", param="with", default="lenet5", parse=nets.NET.parse)
+OTHER = state.Setting(key="architecture.other", param="with", default="lenet5", parse=workbench.NET.parse)
 _PICK = "architecture.other-pick"
 SETTINGS = (OTHER,)
 _CHANGED = {

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from cnnlab.nets import ARCHITECTURES
-from cnnlab.ui import nets, state
+from cnnlab.ui import nets, state, workbench
 from cnnlab.ui.nets import CurrentNet, Described
 from cnnlab.ui.text import plain
 
@@ -37,7 +37,7 @@ CHANNELS = _own("architecture.channels", "channels", 1, 3)
 CLASSES = _own("architecture.classes", "classes", 2, _MOST_CLASSES)
 LAYER = _own("workbench.layer", "layer", 0, 9999)
 MEASURE = state.choice("architecture.measure", "share", MEASURES, "params")
-SETTINGS = (*nets.SETTINGS, SIZE, CHANNELS, CLASSES, LAYER, MEASURE)
+SETTINGS = (SIZE, CHANNELS, CLASSES, LAYER, MEASURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Setup:
 
 def follow() -> None:
     """Let size, channels and layer go with a net that was changed elsewhere: they belonged to the one before."""
-    key = st.session_state[nets.NET.key]
+    key = st.session_state[workbench.NET.key]
     if st.session_state.get(_SHOWN, key) != key:
         _forget()
     st.session_state[_SHOWN] = key

@@ -32,9 +32,14 @@ def compact(number: float, unit: str = "") -> str:
     return f"{number:.3g} {unit}".rstrip()
 
 
+_UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
+
+
 def megabytes(num_bytes: float) -> str:
-    """Bytes as MB of 2²⁰, or kB below one tenth of it."""
-    return f"{num_bytes / 2**20:,.3g} MB" if num_bytes >= 2**20 / 10 else f"{num_bytes / 2**10:,.3g} kB"
+    """Bytes with three digits, in kB, MB or GB of 2¹⁰, 2²⁰ and 2³⁰."""
+    unit, name = next((each for each in _UNITS if num_bytes >= each[0]), _UNITS[-1])
+    number = num_bytes / unit
+    return f"{number:.{max(0, 3 - len(str(int(number))))}f} {name}"
 
 
 def field(facts: LayerFacts) -> str:
@@ -163,21 +168,22 @@ def numbers(setup: Setup) -> None:
     """Draw the totals in a row, and under it the numbers of the layer one points to."""
     facts = setup.described.facts
     whole = totals(facts)
-    with st.container(horizontal=True, gap="large", key="architecture-totals"):
+    so_far = " so far" if setup.described.failure else ""
+    with st.container(horizontal=True, gap="medium", key="architecture-totals"):
         st.metric(
-            "Parameters",
+            f"Parameters{so_far}",
             f"{whole.num_params:,}",
             help="Numbers the net learns. Those that two layers share are counted once.",
         )
         st.metric(
-            "Multiply-adds (MACs)",
+            f"Multiply-adds (MACs){so_far}",
             compact(whole.macs),
             help=f"For one picture: {whole.macs:,}. One MAC is one multiplication and one addition. Biases, "
             "activations and normalisation are not counted.",
         )
         st.metric(
             "Depth",
-            f"{whole.depth} layers",
+            f"{whole.depth} layer{'' if whole.depth == 1 else 's'}",
             help=f"Convolutions and linear layers on the longest way through; {whole.num_layers} layers ran in all.",
         )
         if setup.described.failure is None:
@@ -221,7 +227,7 @@ def _layer(layer: LayerFacts, whole: Totals) -> None:
         rows.append(("share of the parameters", f"{layer.num_params / max(1, whole.num_params):.1%}"))
     if layer.macs:
         rows.append(("share of the MACs", f"{layer.macs / max(1, whole.macs):.1%}"))
-    with st.container(key="page-columns"):
+    with st.container(key="architecture-layer"):
         st.markdown(f"**{plain(layer.name)}** · {plain(layer.kind)}")
         half = (len(rows) + 1) // 2
         for column, part in zip(st.columns(2, gap="large"), (rows[:half], rows[half:]), strict=True):

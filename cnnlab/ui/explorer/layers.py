@@ -52,7 +52,7 @@ def show(setup: Setup) -> None:
             "output": size(layer.output_shape),
             "parameters": layer.num_params,
             "MACs": layer.macs,
-            "memory, kB": layer.activation_bytes / 2**10,
+            "memory, kB": round(layer.activation_bytes / 2**10, 1),
             "receptive field, px": max(layer.receptive_field.size) if layer.receptive_field else None,
             "step, px": max(layer.receptive_field.jump) if layer.receptive_field else None,
             "how": layer.params_formula or layer.shape_formula,
@@ -68,7 +68,7 @@ def show(setup: Setup) -> None:
         column_config={
             "parameters": st.column_config.NumberColumn(format="localized"),
             "MACs": st.column_config.NumberColumn(format="localized"),
-            "memory, kB": st.column_config.NumberColumn(format="%.1f"),
+            "memory, kB": st.column_config.NumberColumn(format="localized"),
             "receptive field, px": st.column_config.NumberColumn(
                 format="%.4g", help="Side of the square of the picture that one number of this layer depends on."
             ),

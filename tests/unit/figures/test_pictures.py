@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from cnnlab.errors import InputRejected
-from cnnlab.figures.pictures import tiled, BINS, SCALINGS, to_picture
+from cnnlab.figures.pictures import BINS, SCALINGS, tiled, to_picture
 
 RESPONSE = np.array([[-4.0, 0.0], [1.0, 2.0]], dtype=np.float32)
 MAPS = npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2), elements=st.floats(-1e6, 1e6, width=32))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnlab.errors import InputRejected, Unsupported
+from cnnlab.errors import InputRejected, ResourceExhausted, Unsupported
 from cnnlab.nets.skeletons import on_meta, skeleton
 from cnnlab.nets.tracing import DoesNotFit, trace, trace_shapes
 
@@ -252,12 +252,14 @@ def test_kept_outputs_are_what_the_layers_made(net):
     torch.manual_seed(0)
     x = torch.rand(2, *((1, 28, 28) if isinstance(net, Mixed) else (3, 64, 64)))
     seen = {}
+
+    def note(name, output):
+        seen.setdefault(name, output.clone())
+
     plain = copy.deepcopy(net).eval()
     for name, module in plain.named_modules():
         if not any(module.children()):
-            module.register_forward_hook(
-                lambda _, __, output, name=name: seen.setdefault(name, output.detach().clone())
-            )
+            module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
     with torch.no_grad():
         result = plain(x)
         calls = trace(net, x, keep_outputs=True)
@@ -289,6 +291,26 @@ def test_the_picture_is_not_overwritten():
     x = torch.full((1, 1, 2, 2), 3.0)
     trace(Net(lambda _, x: x.mul_(2)), x)
     assert x.eq(3).all()
+
+
+def test_the_mode_of_the_caller_or_of_the_net_changes_nothing():
+    def way(_, x):
+        with torch.inference_mode():
+            y = x * 2
+            y += 1
+            return F.relu(y, True)
+
+    expected = shapes(trace(Mixed(), torch.rand(1, 1, 28, 28)))
+    with torch.inference_mode():
+        assert shapes(trace(Mixed(), torch.rand(1, 1, 28, 28))) == expected
+        assert shapes(trace_shapes(Mixed(), (1, 28, 28))) == expected
+        assert not trace(Mixed(), torch.rand(1, 1, 28, 28), keep_outputs=True)[0].output.requires_grad
+    assert [call.name for call in trace(Net(way), torch.rand(1, 1, 2, 2))] == ["mul", "add", "relu"]
+
+
+def test_too_little_memory_is_told():
+    with pytest.raises(ResourceExhausted, match="Use a smaller picture"):
+        trace(Net(lambda _, x: x + torch.empty(2**58)), torch.rand(1, 1, 2, 2))
 
 
 def test_hooks_that_make_the_weights_run_and_others_do_not():
@@ -353,7 +375,7 @@ class Depends(nn.Module):
 
 
 def test_a_net_whose_way_depends_on_values_is_run_on_a_black_picture():
-    assert [call.name for call in trace_shapes(Depends(), (1, 5, 5))] == ["conv"]
+    assert [call.name for call in trace_shapes(Depends(), (1, 5, 5))] == ["sum", "conv"]
 
 
 # --- laws ---------------------------------------------------------------------------------------------------------
@@ -477,6 +499,13 @@ MISFITS = [
     ),
     (nn.Conv2d(3, 4, 3), (1, 9, 9), "Conv2d", (1, 9, 9), "it expects 3 channels, 1 arrives"),
     (nn.ConvTranspose2d(3, 4, 3), (5, 9, 9), "ConvTranspose2d", (5, 9, 9), "it expects 3 channels, 5 arrive"),
+    (
+        nn.ConvTranspose2d(3, 4, 2, padding=1),
+        (3, 1, 9),
+        "ConvTranspose2d",
+        (3, 1, 9),
+        "its padding of 1 × 1 cuts off all that it makes",
+    ),
     (nn.BatchNorm2d(3), (4, 9, 9), "BatchNorm2d", (4, 9, 9), "it expects 3 channels, 4 arrive"),
     (nn.InstanceNorm2d(3), (3, 1, 1), "InstanceNorm2d", (3, 1, 1), "it compares the places of a map"),
     (

@@ -178,6 +178,7 @@ function createDiagram(root) {
     const picked = targetOf(pick);
     paint(canvas, { ...drawn, nodes, measure, measured, thumbnail, eye, box, ink, face: theme.font, cursor, picked, wordsEnd, strip });
     stage.dataset.scale = eye.scale.toFixed(3);
+    stage.dataset.input = header.inputShape.join(" × ");
   }
 
   function slideTo(x) {
