@@ -11,6 +11,7 @@ from cnnlab.nets.memory import inference_memory, training_memory
 from cnnlab.nets.summary import LayerFacts, Totals, totals
 from cnnlab.ui import errors, nets, workbench
 from cnnlab.ui.components.net_diagram import Node, family_of, net_diagram, picked_node
+from cnnlab.ui.explorer import kernels
 from cnnlab.ui.explorer.controls import LAYER, MEASURE, MEASURES, Setup
 from cnnlab.ui.text import plain
 
@@ -193,6 +194,8 @@ def numbers(setup: Setup) -> None:
         st.caption("Click a layer to see how its numbers come about; it stays marked in everything below.")
     else:
         _layer(facts[setup.layer], whole)
+        if kernels.belong_to_the_drawing(setup):
+            kernels.show(facts[setup.layer], nets.loaded(setup.net, setup.num_classes, setup.input_shape[0]))
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

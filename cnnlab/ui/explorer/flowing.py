@@ -1,25 +1,22 @@
-"""The current picture on its way through the net, down to logits and probabilities; and the kernels it meets."""
+"""The current picture on its way through the net, down to logits and probabilities."""
 
 import numpy as np
 import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from cnnlab.figures.pictures import tiled, to_picture
 from cnnlab.nets.flow import Flow, maps_of, run_through
-from cnnlab.nets.summary import LayerFacts
 from cnnlab.ui import nets, workbench
-from cnnlab.ui.components.map_wall import MapRow, map_rows, map_wall, picked_map, whole_row
+from cnnlab.ui.components.map_wall import map_rows, map_wall, picked_map, whole_row
 from cnnlab.ui.components.picture import picture
+from cnnlab.ui.explorer import kernels
 from cnnlab.ui.explorer.controls import LAYER, Setup
 from cnnlab.ui.explorer.diagram import size
 from cnnlab.ui.nets import Loaded
-from cnnlab.ui.playground.results import legend
 from cnnlab.ui.text import plain
 
 _WALL = "architecture.wall"
 _MOST_MAPS = 512
-_MOST_KERNELS, _MOST_SLICES = 64, 8
 _TOP = 10
 
 
@@ -56,7 +53,8 @@ def show(setup: Setup) -> None:
     if setup.layer is None:
         st.caption("Pick a layer, here or in the drawing, to see all its maps and its kernels.")
     else:
-        _kernels(setup.described.facts[setup.layer], known)
+        if not kernels.belong_to_the_drawing(setup):
+            kernels.show(setup.described.facts[setup.layer], known)
         _whole_layer(setup.layer, flow, known, x_chw)
 
 
@@ -128,49 +126,3 @@ def _whole_layer(index: int, flow: Flow, known: Loaded, x_chw: NDArray[np.float3
     )
     if layer.num_channels > len(maps):
         st.caption(f"The first {len(maps)} of {layer.num_channels:,}.")
-
-
-def _kernels(layer: LayerFacts, known: Loaded) -> None:
-    """The weights of a convolution as pictures: in colour where its input has three channels, else slice by slice."""
-    if layer.operation != "conv2d" or not layer.is_module:
-        return
-    weight = known.model.get_submodule(layer.path).weight
-    assert isinstance(weight, torch.Tensor)
-    weights_oihw = weight.detach().cpu().numpy()
-    kernels, slices, height, width = weights_oihw.shape
-    st.markdown(f"**Kernels of {plain(layer.name)}**, {kernels:,} of {slices:,} × {height} × {width}")
-    if slices == 3:
-        shown = to_picture(tiled(weights_oihw[:_MOST_KERNELS].transpose(0, 2, 3, 1)), "signed")
-        picture(
-            shown.pixels,
-            key="architecture.kernels",
-            alt=f"The kernels of {layer.name} in colour",
-            legend=legend(shown, "the same for red, green, blue; grey is zero"),
-            max_height=300,
-        )
-    else:
-        map_wall(
-            [_slice_row(number, weights_oihw[:_MOST_KERNELS, number]) for number in range(min(slices, _MOST_SLICES))],
-            key="architecture.slices",
-            alt=f"The kernels of {layer.name}, a row for each input channel",
-            max_height=300,
-        )
-        if slices > _MOST_SLICES:
-            st.caption(f"Each kernel has {slices:,} slices; the first {_MOST_SLICES} are shown, a row each.")
-    if kernels > _MOST_KERNELS:
-        st.caption(f"The first {_MOST_KERNELS} of {kernels:,} kernels.")
-
-
-def _slice_row(number: int, maps_khw: NDArray[np.float32]) -> tuple[MapRow, NDArray[np.float32]]:
-    flat = maps_khw.reshape(len(maps_khw), -1)
-    row: MapRow = {
-        "index": number,
-        "name": f"for channel {number}",
-        "kind": "Kernels",
-        "shape": maps_khw.shape,
-        "channels": range(len(maps_khw)),
-        "num_channels": len(maps_khw),
-        "num_dead": 0,
-        "stats": np.column_stack([flat.min(1), flat.max(1), flat.mean(1), (flat == 0).mean(1)]),
-    }
-    return row, maps_khw
