@@ -1,12 +1,13 @@
 """A lab on a free port, and how a column of times is summed up: shared by the benchmarks and the browser tests."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,20 @@ class Served:
 
 
 @contextmanager
-def serving(command: Sequence[str] = STREAMLIT, folder: Path = ROOT, *, wait: bool = True) -> Iterator[Served]:
+def serving(
+    command: Sequence[str] = STREAMLIT, folder: Path = ROOT, *, env: Mapping[str, str] | None = None, wait: bool = True
+) -> Iterator[Served]:
     """Run a server with this Python; `command` ends where the port follows. Waits until it answers, 30 s at most."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # To a file that nobody reads: a pipe that is full would stop the server.
-    process = subprocess.Popen([sys.executable, "-m", *command, str(port)], cwd=folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, str(port)],
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL,
+    )
     served = Served(port, process)
     try:
         give_up = time.monotonic() + 30

@@ -5,7 +5,7 @@ from cnnlab.nets.flow import run_through
 from cnnlab.nets.receptive_field import effective_field
 from cnnlab.nets.spec import from_module, from_pytorch, to_pytorch
 from cnnlab.nets.summary import summarize
-from cnnlab.ui import errors, page
+from cnnlab.ui import errors, net_choice, page
 from cnnlab.ui.explorer import controls, diagram, tabs
 
 SETTINGS = (*controls.SETTINGS, *tabs.SETTINGS)
@@ -18,7 +18,7 @@ TRIES = {
     "A net that cannot take the picture": (
         "AlexNet at 32 px: the map has shrunk to nothing before the last pooling. Move the input size to find the "
         "smallest side it takes.",
-        {"workbench.net": "alexnet", "workbench.weights": None, "architecture.size": 32},
+        {"workbench.net": "alexnet", "workbench.weights": None, "workbench.size": 32},
     ),
     "The way around": (
         "ResNet-18: each block adds what it has learnt to what came in. Open a block with the plus above it.",
@@ -33,7 +33,7 @@ page.chips("architecture.tries", TRIES, SETTINGS)
 @page.fragment
 def explorer() -> None:
     """Read the controls, describe the net once, draw it, then what goes with it."""
-    controls.follow()
+    net_choice.follow()
     setup = controls.read()
     controls.show(setup)
     with errors.shown():

@@ -44,7 +44,10 @@ def _aligned(
     if not keys:
         return tuple(Pair(left=one) for one in left) + tuple(Pair(right=one) for one in right)
     key, *others = keys
-    matcher = SequenceMatcher(None, list(map(key, left)), list(map(key, right)), autojunk=False)
+    # Numbers, because SequenceMatcher hashes and compares each item very often.
+    numbers: dict[Hashable, int] = {}
+    one, other = ([numbers.setdefault(key(facts), len(numbers)) for facts in net] for net in (left, right))
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
     pairs: list[Pair] = []
     for tag, from_left, to_left, from_right, to_right in matcher.get_opcodes():
         some, more = left[from_left:to_left], right[from_right:to_right]

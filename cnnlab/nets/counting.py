@@ -39,8 +39,10 @@ class MacCounter(TorchDispatchMode):
         if not isinstance(func, OpOverload):
             return func(*args, **kwargs)
         key = _key(func, args, kwargs) if _makes_new(func) else None
-        if key in _remembered:
-            results, flops = _remembered[key]
+        # One look-up: another thread may empty the memory between two.
+        remembered = None if key is None else _remembered.get(key)
+        if remembered is not None:
+            results, flops = remembered
             self.flops += flops
             return _revived(results)
         formula = flop_registry.get(func._overloadpacket)

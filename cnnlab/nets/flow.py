@@ -8,8 +8,8 @@ flow.softmax.probabilities    # what it all comes to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from cnnlab.nets.tracing import Call, trace
+from cnnlab.nets.tracing import Call, output_of, trace
 
 MOST_NUMBERS = 4096
 """Of a vector that are kept: the widest layers of AlexNet and VGG have that many."""
 
+_MOST_CHANNELS = 16
 _SIDES = (56, 28, 14)  # halves of one another, as the layers of most nets are
 _MOST_CELLS = 1_300_000  # ResNet-50 at 28 px has 1.23 million
 
@@ -104,32 +105,23 @@ class Flow:
 
     Attributes:
         layers: In the order in which they were called.
-        softmax: What becomes of the logits of the last one.
+        softmax: What becomes of the logits of the last one; None where that made maps and no row of numbers.
     """
 
     layers: tuple[Layer, ...]
-    softmax: SoftmaxSteps
-
-    @property
-    def logits(self) -> NDArray[np.float64]:
-        """What the net returned, (num_classes,)."""
-        return self.softmax.logits
-
-    @property
-    def probs(self) -> NDArray[np.float64]:
-        """Softmax of the logits, (num_classes,)."""
-        return self.softmax.probabilities
+    softmax: SoftmaxSteps | None
 
 
-def run_through(model: nn.Module, x: torch.Tensor, *, max_channels: int = 16, max_side: int | None = None) -> Flow:
+def run_through(model: nn.Module, x: torch.Tensor, *, max_side: int | None = None) -> Flow:
     """Run a net on one picture, in evaluation mode and without gradients, and keep what can be looked at.
+
+    The first 16 maps of a layer are kept: a channel then stays in its place from a convolution through normalisation,
+    activation and pooling, and from one picture to the next. The statistics are of all channels. Maps are made small
+    as they come, so that the memory taken does not grow with the picture and the number of layers.
 
     Args:
         model: Stays as it is: weights, running statistics and mode. Many threads may run one model.
         x: What the net is fed, (C, H, W) or (1, C, H, W), where its weights are.
-        max_channels: So many maps of a layer are kept, the first ones: a channel then stays in its place from a
-            convolution through normalisation, activation and pooling, and from one picture to the next. The
-            statistics are of all channels.
         max_side: Larger maps are reduced to at most so many cells a side, by means over squares of whole cells. If
             not given, the largest of 56, 28 and 14 with which all maps together hold at most 1.3 million numbers:
             56 for ResNet-18, 28 for ResNet-50.
@@ -138,21 +130,32 @@ def run_through(model: nn.Module, x: torch.Tensor, *, max_channels: int = 16, ma
         DoesNotFit: The net does not take a picture of this size.
         ResourceExhausted: Not enough memory.
     """
-    seen: list[_Seen] = []
+    # How small the maps must be is known at the end; until then there is a flow for each size that may be it.
+    flows: dict[int, list[Layer]] = {side: [] for side in ([max_side] if max_side else _SIDES)}
+    num_cells = dict.fromkeys(flows, 0)
     last = torch.empty(0)
 
-    def keep(call: Call, maps: torch.Tensor) -> None:
+    def keep(call: Call, output: torch.Tensor) -> None:
         nonlocal last
-        seen.append(_seen(call, maps, max_channels))
-        last = maps
+        with torch._C.DisableTorchFunction():  # what is computed here is no part of the run
+            last = _maps(output)
+            if last[0].numel() == 1:
+                last = last.flatten()
+            statistics = _statistics(last)
+            for side, layers in flows.items():
+                layers.append(_layer(call, last, statistics, side))
+                num_cells[side] += layers[-1].maps.size
+        while len(flows) > 1 and num_cells[max(flows)] > _MOST_CELLS:
+            del flows[max(flows)]
 
-    _watched(model, x, keep)
-    side = max_side or _fitting_side([layer.first.shape for layer in seen])
-    return Flow(layers=tuple(_finished(layer, side) for layer in seen), softmax=softmax_steps(last.numpy()))
+    with torch.no_grad():
+        trace(model, _one_picture(x), watch=keep)
+    is_row = last.ndim == 1 and len(last) > 0
+    return Flow(layers=tuple(flows[max(flows)]), softmax=softmax_steps(last.numpy()) if is_row else None)
 
 
 def maps_of(model: nn.Module, x: torch.Tensor, index: int, *, max_side: int = 56) -> NDArray[np.float32]:
-    """All channels of one layer, as `run_through` shows the first of them.
+    """All channels of one layer, as `run_through` shows the first of them. The layers behind it do not run.
 
     Args:
         model: As for `run_through`.
@@ -161,18 +164,14 @@ def maps_of(model: nn.Module, x: torch.Tensor, index: int, *, max_side: int = 56
         max_side: Likewise.
 
     Returns:
-        (C, h, w), or (n,) where the layer makes a vector. Read-only.
+        (C, h, w), also where h and w are 1; (n,) where the layer makes a vector. Read-only.
     """
-    found: list[NDArray[np.float32]] = []
-
-    def keep(call: Call, maps: torch.Tensor) -> None:
-        if call.index == index:
-            found.append(_reduced(maps, _factor(maps.shape, max_side)))
-
-    _watched(model, x, keep)
-    if not found:
+    with torch.no_grad():
+        output = output_of(model, _one_picture(x), index)
+    if output is None:
         raise IndexError(f"The net has no layer {index}.")
-    return found[0]
+    maps = _maps(output)
+    return _reduced(maps, _factor(maps.shape, max_side))
 
 
 def softmax_steps(logits: NDArray[np.floating]) -> SoftmaxSteps:
@@ -193,83 +192,44 @@ def softmax_steps(logits: NDArray[np.floating]) -> SoftmaxSteps:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A layer while the run goes on, when it is not yet known how small its maps must be."""
-
-    call: Call
-    shape: tuple[int, ...]
-    first: torch.Tensor
-    statistics: tuple[NDArray[np.float32], ...]
-    num_not_finite: int
-
-
-def _watched(model: nn.Module, x: torch.Tensor, watch: Callable[[Call, torch.Tensor], None]) -> None:
-    """Run the net on one picture; `watch` gets the maps (C, H, W), or numbers (n,), of each call."""
+def _one_picture(x: torch.Tensor) -> torch.Tensor:
     batch = x if x.ndim == 4 else x[None]
     if batch.ndim != 4 or len(batch) != 1:
         raise TypeError(f"x is one picture, (C, H, W) or (1, C, H, W), got shape {tuple(x.shape)}.")
-
-    def look(call: Call, output: torch.Tensor) -> None:
-        with torch._C.DisableTorchFunction():  # what is computed here is no part of the run
-            watch(call, _as_maps(output))
-
-    with torch.no_grad():
-        trace(model, batch, watch=look)
+    return batch
 
 
-def _as_maps(output: torch.Tensor) -> torch.Tensor:
-    """(C, H, W), or (n,) for vectors and for maps of one cell."""
+def _maps(output: torch.Tensor) -> torch.Tensor:
+    """(C, H, W), or (n,) for a vector."""
     one = output[0] if output.ndim and len(output) == 1 else output
     one = one.detach().float().cpu()
-    if one.ndim < 2 or one.numel() == len(one):
-        return one.reshape(-1)
-    return one.reshape(-1, *one.shape[-2:])
+    return one.reshape(-1) if one.ndim < 2 else one.reshape(-1, *one.shape[-2:])
 
 
-def _seen(call: Call, maps: torch.Tensor, max_channels: int) -> _Seen:
+def _statistics(maps: torch.Tensor) -> dict[str, Any]:
     flat = maps.reshape(len(maps), -1)
-    return _Seen(
-        call=call,
-        shape=tuple(call.output_shape[1:]),
-        # A copy: the memory may be written again by the next layer, and a view would keep all of it.
-        first=maps[: MOST_NUMBERS if maps.ndim == 1 else max_channels].clone(),
-        statistics=tuple(
-            each.numpy() for each in (flat.amin(1), flat.amax(1), flat.mean(1), (flat == 0).float().mean(1))
-        ),
-        num_not_finite=int((~torch.isfinite(flat)).any(1).sum()),
-    )
+    return {
+        "minimum": flat.amin(1).numpy(),
+        "maximum": flat.amax(1).numpy(),
+        "mean": flat.mean(1).numpy(),
+        "zeros": (flat == 0).float().mean(1).numpy(),
+        "num_not_finite": int((~torch.isfinite(flat)).any(1).sum()),
+    }
 
 
-def _finished(layer: _Seen, max_side: int) -> Layer:
-    minimum, maximum, mean, zeros = layer.statistics
-    factor = _factor(layer.first.shape, max_side)
+def _layer(call: Call, maps: torch.Tensor, statistics: dict[str, Any], max_side: int) -> Layer:
+    first = maps[: MOST_NUMBERS if maps.ndim == 1 else _MOST_CHANNELS]
+    factor = _factor(first.shape, max_side)
     return Layer(
-        index=layer.call.index,
-        name=layer.call.name,
-        kind=layer.call.kind,
-        shape=layer.shape,
-        minimum=minimum,
-        maximum=maximum,
-        mean=mean,
-        zeros=zeros,
-        num_not_finite=layer.num_not_finite,
-        channels=tuple(range(len(layer.first))) if layer.first.ndim == 3 else (),
+        index=call.index,
+        name=call.name,
+        kind=call.kind,
+        shape=tuple(call.output_shape[1:]),
+        channels=tuple(range(len(first))) if first.ndim == 3 else (),
         factor=factor,
-        maps=_reduced(layer.first, factor),
+        maps=_reduced(first, factor),
+        **statistics,
     )
-
-
-def _fitting_side(shapes: Sequence[torch.Size]) -> int:
-    for side in _SIDES:
-        if sum(_cells(shape, side) for shape in shapes) <= _MOST_CELLS:
-            return side
-    return _SIDES[-1]
-
-
-def _cells(shape: torch.Size, max_side: int) -> int:
-    factor = _factor(shape, max_side)
-    return shape[0] * math.prod(math.ceil(length / factor) for length in shape[1:])
 
 
 def _factor(shape: torch.Size, max_side: int) -> int:
@@ -277,6 +237,7 @@ def _factor(shape: torch.Size, max_side: int) -> int:
 
 
 def _reduced(maps: torch.Tensor, factor: int) -> NDArray[np.float32]:
+    # A copy: the memory may be written again by the next layer, and a view would keep all of it.
     small = F.avg_pool2d(maps, factor, ceil_mode=True) if factor > 1 else maps.clone()
     array = small.numpy()
     array.flags.writeable = False  # may be shared by every session

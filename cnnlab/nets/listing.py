@@ -9,12 +9,10 @@ from itertools import takewhile
 from typing import Any
 
 from cnnlab.nets.summary import FLOAT32_BYTES, LayerFacts, totals
+from cnnlab.nets.tracing import Block
 
 _MEGABYTE = 1024**2
 _LINE = 64
-# torchsummary lists every module but the net itself and those that only call one layer after the other: Sequential,
-# ModuleList and what inherits from them; torchvision has these.
-_NOT_LISTED = frozenset(["Sequential", "ModuleList", "Conv2dNormActivation", "ConvNormActivation", "MLP"])
 
 
 def torchsummary_text(facts: Sequence[LayerFacts], input_shape: tuple[int, int, int], batch_size: int = -1) -> str:
@@ -90,22 +88,24 @@ def to_json(facts: Sequence[LayerFacts]) -> str:
 
 
 def _rows(facts: Sequence[LayerFacts]) -> list[tuple[str, tuple[int, ...], int]]:
-    """Kind, output and parameters of the layers in order, and of each block after its last layer or function."""
+    """Kind, output and parameters of the layers in order, and of each block after its last layer or function.
+
+    torchsummary leaves out the net itself, `nn.Sequential` and what inherits from it.
+    """
     rows: list[tuple[str, tuple[int, ...], int]] = []
-    inside: list[tuple[str, str]] = []
+    inside: tuple[Block, ...] = ()
     shape: tuple[int, ...] = ()
 
-    def leave(blocks: list[tuple[str, str]]) -> None:
-        rows.extend((kind, shape, 0) for _, kind in reversed(blocks) if kind not in _NOT_LISTED)
+    def leave(blocks: Sequence[Block]) -> None:
+        rows.extend((block.kind, shape, 0) for block in reversed(blocks) if not block.is_sequential)
 
     for fact in facts:
         if not fact.is_used:
             continue
-        around = list(zip(fact.scope, fact.scope_kinds, strict=True))
-        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(inside, around, strict=False)))
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(inside, fact.blocks, strict=False)))
         leave(inside[shared:])
-        inside, shape = around, fact.output_shape
-        if fact.is_module:
+        inside, shape = fact.blocks, fact.output_shape
+        if fact.is_module and fact.kind != "Sequential":  # one with nothing inside
             rows.append((fact.kind, shape, fact.num_params))
     leave(inside)
     return rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnlab.errors import InputRejected
+from cnnlab.nets.operations import per_axis
 
 if TYPE_CHECKING:
     from cnnlab.nets.tracing import Call
@@ -93,7 +94,7 @@ def why(
     if re.fullmatch(r"conv(_transpose)?[123]d", operation):
         return _why_conv(operation, settings, arrives, weight)
     if re.fullmatch(r"(max|avg|lp)_pool[123]d", operation):
-        return _why_window(settings, arrives, _per_axis(settings["kernel_size"], int(operation[-2])))
+        return _why_window(settings, arrives, per_axis(settings["kernel_size"], int(operation[-2])))
     if operation == "linear" and weight is not None and arrives[-1:] != weight[-1:]:
         arrived = arrives[-1] if arrives else 1
         return _other_count(weight[-1], arrived, unrolled)
@@ -139,7 +140,7 @@ def _why_conv(operation: str, settings: Mapping[str, Any], arrives: Shape, weigh
     if not is_transposed:
         return _why_window(settings, arrives, weight[2:])
     stride, padding, dilation, extra = (
-        _per_axis(settings.get(key, usual), num_axes)
+        per_axis(settings.get(key, usual), num_axes)
         for key, usual in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
     )
     made = [
@@ -159,8 +160,8 @@ def _why_window(settings: Mapping[str, Any], arrives: Shape, kernel: Shape) -> R
     padding = settings.get("padding", 0)
     if padding == "same":
         return None
-    padding = (0,) * num_axes if padding == "valid" else _per_axis(padding, num_axes)
-    dilation = _per_axis(settings.get("dilation", 1), num_axes)
+    padding = (0,) * num_axes if padding == "valid" else per_axis(padding, num_axes)
+    dilation = per_axis(settings.get("dilation", 1), num_axes)
     if settings.get("padding_mode") == "reflect" and any(p >= n for p, n in zip(padding, sizes, strict=True)):
         return Reason(f"its border mirrors {shape_text(padding)} px, and so it needs more than that", _LARGER, 1)
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
@@ -214,12 +215,6 @@ def _other_count(expected: int, arrived: int, unrolled: Shape) -> Reason:
 def _axes(num_axes: int) -> Reason:
     places = {1: "one axis", 2: "rows and columns", 3: "three axes"}[num_axes]
     return Reason(f"it expects channels with {places}", "Move it before the layer that flattens, or leave it out.")
-
-
-def _per_axis(value: Any, num_axes: int) -> Shape:
-    if isinstance(value, (tuple, list)):
-        return tuple(value) if len(value) == num_axes else tuple(value) * num_axes
-    return (value,) * num_axes
 
 
 def _count(number: int, noun: str) -> str:

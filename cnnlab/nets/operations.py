@@ -41,7 +41,7 @@ _LAYERS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
     nn.BatchNorm3d: ("batch_norm", _BATCH_NORM),
     nn.LayerNorm: ("layer_norm", ("normalized_shape", "eps")),
     nn.GroupNorm: ("group_norm", ("num_groups", "num_channels", "eps")),
-    nn.InstanceNorm2d: ("instance_norm", ("num_features", "eps")),
+    nn.InstanceNorm2d: ("instance_norm", ("num_features", "eps", "track_running_stats")),
     nn.LocalResponseNorm: ("local_response_norm", ("size", "alpha", "beta", "k")),
     nn.Dropout: ("dropout", ("p",)),
     nn.Dropout1d: ("dropout1d", ("p",)),
@@ -53,7 +53,7 @@ _LAYERS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
     nn.ConstantPad2d: ("pad", ("padding", "value")),
     nn.ReflectionPad2d: ("pad", ("padding",)),
     nn.ReplicationPad2d: ("pad", ("padding",)),
-    nn.CircularPad2d: ("pad", ("padding",)),
+    nn.CircularPad2d: ("circular_pad", ("padding",)),
     nn.Upsample: ("interpolate", ("size", "scale_factor", "mode", "align_corners")),
     nn.UpsamplingNearest2d: ("interpolate", ("size", "scale_factor", "mode", "align_corners")),
     nn.UpsamplingBilinear2d: ("interpolate", ("size", "scale_factor", "mode", "align_corners")),
@@ -84,7 +84,8 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     },
     **{f"max_pool{n}d": (*_POOL_ARGUMENTS, "dilation", "ceil_mode") for n in (1, 2, 3)},
     **{f"avg_pool{n}d": (*_POOL_ARGUMENTS, "ceil_mode", "count_include_pad", "divisor_override") for n in (1, 2, 3)},
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "std", "var"), ("input", "dim", "keepdim")),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "logsumexp"), ("input", "dim", "keepdim")),
+    **dict.fromkeys(("std", "var"), ("input", "dim", "unbiased", "keepdim")),
     "linear": ("input", "weight", "bias"),
     "flatten": ("input", "start_dim", "end_dim"),
     "unflatten": ("input", "dim", "sizes"),
@@ -108,6 +109,8 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 # Functions that take their sizes or axes one by one or as one tuple.
 _SPREAD = {"view": "shape", "reshape": "shape", "permute": "dims", "expand": "shape", "repeat": "repeats"}
+# Names that NumPy has for them.
+_ALIASES = {"axis": "dim", "axis0": "dim0", "axis1": "dim1", "keepdims": "keepdim"}
 _SAME_AS = {
     **{f"{letter}{name}": name for letter in "ir" for name in ("add", "sub", "mul", "pow")},
     **dict.fromkeys(("truediv", "itruediv", "rtruediv", "idiv", "rdiv", "true_divide", "divide"), "div"),
@@ -150,11 +153,12 @@ def function_name(function: Callable[..., Any]) -> str:
 def function_settings(
     function: Callable[..., Any], name: str, arguments: tuple[Any, ...], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Arguments by their names. What cannot be named is left out."""
+    """Arguments by their names, those that NumPy calls otherwise by PyTorch's. What cannot be named is left out."""
+    options = {_ALIASES.get(key, key): value for key, value in options.items()}
     if name in _SPREAD:
         rest = arguments[1:]
         spread = rest[0] if len(rest) == 1 and isinstance(rest[0], (tuple, list)) else rest
-        return {"input": arguments[0], _SPREAD[name]: tuple(spread), **options} if arguments else dict(options)
+        return {"input": arguments[0], _SPREAD[name]: tuple(spread), **options} if arguments else options
     names = _ARGUMENTS.get(name) or _python_arguments(function)
     return {**dict(zip(names, arguments, strict=False)), **options}
 
@@ -166,6 +170,12 @@ def _python_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     except (TypeError, ValueError):
         return ("input",)
     return tuple(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)
+
+
+def per_axis(value: Any, num_axes: int) -> tuple[int, ...]:
+    """A setting as one number for each axis: 3 and (3,) as (3, 3)."""
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return numbers if len(numbers) == num_axes else numbers * num_axes
 
 
 def tensors(value: Any) -> list[Tensor]:

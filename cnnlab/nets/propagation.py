@@ -9,8 +9,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
+from cnnlab.nets.operations import per_axis
 from cnnlab.nets.tracing import Call, Operand
 
 
@@ -30,6 +33,22 @@ class Axis:
             size=self.size + dilation * (kernel - 1) * self.jump,
             jump=self.jump * stride,
             count=count,
+        )
+
+    def mapped(self, windows: Sequence[tuple[int, int]], step: float) -> "Axis":
+        """After something where output i sees the cells from the first to before the second number of window i.
+
+        The windows are laid on a line, `step` cells apart. Where they do not lie on one, each is up to one cell off.
+        """
+        if self.count == 1:
+            return replace(self, jump=0.0, count=len(windows))
+        longest = max(stop - start for start, stop in windows)
+        middle = sum((start + stop) / 2 - at * step for at, (start, stop) in enumerate(windows)) / len(windows)
+        return Axis(
+            low=self.low + (middle - longest / 2) * self.jump,
+            size=self.size + (longest - 1) * self.jump,
+            jump=self.jump * step,
+            count=len(windows),
         )
 
     def gathered(self) -> "Axis":
@@ -186,14 +205,11 @@ def _is_picture(state: Seen) -> bool:
     return state.axes[-2:] == ("y", "x")
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, (tuple, list)):
-        return (value[0], value[-1])
-    return (value, value)
+_pair = partial(per_axis, num_axes=2)
 
 
 def _window(call: Call, known: _Known) -> State:
-    """Convolution and pooling."""
+    """Convolution and pooling; not known with a border that shows the opposite edge."""
     state = known[0][1]
     settings = call.settings
     if not _is_picture(state) or len(known) > 1:
@@ -204,6 +220,8 @@ def _window(call: Call, known: _Known) -> State:
     if padding == "same":
         padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
     padding = _pair(0 if padding == "valid" else padding)
+    if settings.get("padding_mode") == "circular" and any(padding):
+        return None
     stride = settings.get("stride", 1 if "conv" in call.operation else None)
     stride = _pair(stride if stride not in (None, (), []) else kernel)
     rows, cols = (
@@ -216,7 +234,10 @@ def _window(call: Call, known: _Known) -> State:
 
 
 def _transposed(call: Call, known: _Known) -> State:
-    """Transposed convolution: output o = i·S − P + t·D sees the inputs i for which there is such a tap t."""
+    """Transposed convolution: output o = i·S − P + t·D sees the inputs i for which there is such a tap t.
+
+    Not known where some outputs lie between the taps and see nothing.
+    """
     state = known[0][1]
     settings = call.settings
     if not _is_picture(state) or len(known) > 1:
@@ -225,47 +246,57 @@ def _transposed(call: Call, known: _Known) -> State:
     stride, padding = _pair(settings.get("stride", 1)), _pair(settings.get("padding", 0))
     dilation = _pair(settings.get("dilation", 1))
 
-    def grown(axis: Axis, at: int) -> Axis:
-        reach = dilation[at] * (kernel[at] - 1) + 1
-        cells = -(-reach // stride[at])
-        size = axis.size + (cells - 1) * axis.jump
-        middle = axis.low + axis.size / 2 + (padding[at] - (reach - 1) / 2) / stride[at] * axis.jump
-        return Axis(middle - size / 2, size, axis.jump / stride[at], call.output_shape[-2 + at])
+    def grown(axis: Axis, at: int) -> Axis | None:
+        windows = []
+        for place in range(padding[at], padding[at] + call.output_shape[-2 + at]):
+            starts = (place - tap * dilation[at] for tap in range(kernel[at]))
+            cells = [start // stride[at] for start in starts if start % stride[at] == 0]
+            if not cells:
+                return None
+            windows.append((min(cells), max(cells) + 1))
+        return axis.mapped(windows, 1 / stride[at])
 
-    return replace(state, rows=grown(state.rows, 0), cols=grown(state.cols, 1))
+    rows, cols = grown(state.rows, 0), grown(state.cols, 1)
+    return replace(state, rows=rows, cols=cols) if rows and cols else None
 
 
 def _resized(call: Call, known: _Known) -> State:
     """Interpolation: each output sees the nearest cell, or the two between which it lies; four when bicubic."""
     state = known[0][1]
-    if not _is_picture(state):
+    settings = call.settings
+    mode = settings.get("mode", "nearest")
+    if not _is_picture(state) or mode not in _REACH or settings.get("antialias"):
         return None
-    cells = {"nearest": 1, "nearest-exact": 1, "bilinear": 2, "bicubic": 4}.get(call.settings.get("mode", "nearest"))
-    if call.operation == "pixel_shuffle":
-        cells = 1
-    if cells is None or call.settings.get("antialias"):
-        return None
+    scales = (None, None) if settings.get("recompute_scale_factor") else _pair(settings.get("scale_factor"))
 
-    def stretched(axis: Axis, count: int) -> Axis:
-        if axis.count == 1:
-            return replace(axis, jump=0.0, count=count)
-        if call.settings.get("align_corners") and count > 1:
-            step = (axis.count - 1) / (count - 1)
-            middle = axis.low + axis.size / 2
+    def stretched(axis: Axis, at: int) -> Axis:
+        count, scale = call.output_shape[at], scales[at]
+        # A scale that was given counts, even where the sizes, being whole, are in another proportion.
+        step = Fraction(axis.count, count) if scale is None else 1 / Fraction(scale).limit_denominator(10_000)
+        if settings.get("align_corners"):
+            step = Fraction(axis.count - 1, max(1, count - 1))
+            places = [at * step for at in range(count)]
         else:
-            step = axis.count / count
-            middle = axis.low + axis.size / 2 + (step - 1) / 2 * axis.jump
-        size = axis.size + (cells - 1) * axis.jump
-        return Axis(middle - size / 2, size, axis.jump * step, count)
+            places = [(at + Fraction(1, 2)) * step - Fraction(1, 2) for at in range(count)]
+        if reach := _REACH[mode]:
+            windows = [(math.floor(place - reach) + 1, math.ceil(place + reach)) for place in places]
+        elif mode == "nearest":
+            windows = [(first := math.floor(at * step), first + 1) for at in range(count)]
+        else:
+            windows = [(first := math.floor(place + Fraction(1, 2)), first + 1) for place in places]
+        return axis.mapped(windows, float(step))
 
-    height, width = call.output_shape[-2:]
-    return replace(state, rows=stretched(state.rows, height), cols=stretched(state.cols, width))
+    return replace(state, rows=stretched(state.rows, -2), cols=stretched(state.cols, -1))
+
+
+# Cells to both sides of a place that have a say in it; 0 for modes that take one cell.
+_REACH = {"nearest": 0, "nearest-exact": 0, "bilinear": 1, "bicubic": 2}
 
 
 def _padded(call: Call, known: _Known) -> State:
-    """Cells added around, or cut off where the number is negative."""
+    """Cells added around, or cut off where the number is negative; not known where they are the opposite edge."""
     state = known[0][1]
-    if not _is_picture(state):
+    if not _is_picture(state) or call.settings.get("mode") == "circular":
         return None
     amounts = call.settings["pad"] if "pad" in call.settings else call.settings["padding"]
     left, _, top, *_ = (*amounts, 0, 0) if isinstance(amounts, (tuple, list)) else (amounts,) * 4
@@ -292,18 +323,8 @@ def _adaptive(call: Call, known: _Known) -> State:
 
 
 def _adapted(axis: Axis, count: int) -> Axis:
-    if axis.count == count:
-        return axis
-    if axis.count % count == 0:
-        return axis.slid(axis.count // count, axis.count // count, 0, 1, count)
-    if axis.count == 1:
-        return replace(axis, jump=0.0, count=count)
     windows = [(i * axis.count // count, -(-(i + 1) * axis.count // count)) for i in range(count)]
-    longest = max(stop - start for start, stop in windows)
-    step = axis.count / count
-    middle = sum((start + stop) / 2 - i * step for i, (start, stop) in enumerate(windows)) / count
-    low = axis.low + (middle - longest / 2) * axis.jump
-    return Axis(low, axis.size + (longest - 1) * axis.jump, axis.jump * step, count)
+    return axis.mapped(windows, axis.count / count)
 
 
 def _reduced(call: Call, known: _Known) -> State:
@@ -365,6 +386,17 @@ def _with_statistics(state: Seen, letters: str) -> Seen:
     return replace(state, is_whole=state.is_whole or "y" in letters or "x" in letters)
 
 
+def _statistics_unless_learnt(call: Call, known: _Known) -> State:
+    """Normalisation by statistics of all places, or by those that training has left behind."""
+    settings = call.settings
+    if call.operation == "batch_norm":
+        is_learnt = settings.get("running_mean") is not None and not settings.get("training")
+    else:
+        is_learnt = not settings.get("use_input_stats", True)
+    is_learnt = settings.get("track_running_stats", is_learnt)
+    return known[0][1] if is_learnt else replace(known[0][1], is_whole=True)
+
+
 def _all_statistics(_: Call, known: _Known) -> State:
     return replace(known[0][1], is_whole=True)
 
@@ -378,10 +410,19 @@ def _normalised(call: Call, known: _Known) -> State:
 
 def _joined(call: Call, known: _Known) -> State:
     """Concatenation along channels; along places only of what does not depend on the picture."""
-    state = known[0][1]
+    operand, state = known[0]
     (at,) = _axes_of(call.settings.get("dim", 0), len(call.output_shape))
-    if len(known) > 1 and ("y" in state.axes[at] or "x" in state.axes[at]):
-        return None
+    if any("y" in each.axes[at] or "x" in each.axes[at] for _, each in known):
+        if len(known) > 1:
+            return None
+        parts = call.settings["tensors"]
+        before = sum(part.shape[at] for part in parts[: parts.index(operand)])
+        count = call.output_shape[at]
+        if state.axes[at] == "y":
+            return replace(state, rows=replace(state.rows, low=state.rows.low - before * state.rows.jump, count=count))
+        if state.axes[at] == "x":
+            return replace(state, cols=replace(state.cols, low=state.cols.low - before * state.cols.jump, count=count))
+        return state
     rows = _united_axis([(each, each.rows) for _, each in known], "y", state.axes)
     cols = _united_axis([(each, each.cols) for _, each in known], "x", state.axes)
     if rows is None or cols is None:
@@ -480,9 +521,9 @@ def _picked(call: Call, known: _Known) -> State:
 
 
 def _parted(call: Call, known: _Known) -> State:
-    """Chunk, split and unbind along channels."""
+    """Chunk, split and unbind along channels, and GLU, which multiplies the halves."""
     state = known[0][1]
-    (at,) = _axes_of(call.settings.get("dim", 0), len(state.axes))
+    (at,) = _axes_of(call.settings.get("dim", -1 if call.operation == "glu" else 0), len(state.axes))
     if "y" in state.axes[at] or "x" in state.axes[at]:
         return None
     if len(call.output_shape) < len(state.axes):
@@ -491,7 +532,7 @@ def _parted(call: Call, known: _Known) -> State:
 
 
 def _axes_of(dim: Any, num_axes: int) -> tuple[int, ...]:
-    if dim is None or dim == ():
+    if dim is None or dim == () or isinstance(dim, bool):  # `x.std(False)` is without a correction, not along an axis
         return tuple(range(num_axes))
     return tuple(each % num_axes for each in (dim if isinstance(dim, (tuple, list)) else (dim,)))
 
@@ -500,7 +541,7 @@ def _axes_of(dim: Any, num_axes: int) -> tuple[int, ...]:
 _POINTWISE = frozenset(
     re.split(
         r"\s+",
-        "identity batch_norm local_response_norm dropout dropout1d dropout2d alpha_dropout feature_dropout "
+        "identity local_response_norm dropout dropout1d dropout2d alpha_dropout feature_dropout "
         "relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh "
         "softplus softsign logsigmoid log_sigmoid tanhshrink hardshrink softshrink threshold clamp "
         "add sub mul div pow neg abs exp log sqrt rsqrt square reciprocal sign sin cos erf floor round "
@@ -524,8 +565,8 @@ _RULES: dict[str, Callable[[Call, _Known], State]] = {
     "bmm": _product,
     "layer_norm": _layer_norm,
     "group_norm": _all_statistics,
-    "instance_norm": _all_statistics,
-    **dict.fromkeys(("softmax", "log_softmax", "softmin", "normalize", "glu"), _normalised),
+    **dict.fromkeys(("batch_norm", "instance_norm"), _statistics_unless_learnt),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin", "normalize"), _normalised),
     "cat": _joined,
     "permute": _reordered,
     "transpose": _reordered,
@@ -533,5 +574,5 @@ _RULES: dict[str, Callable[[Call, _Known], State]] = {
     "expand": _expanded,
     "expand_as": _expanded,
     "getitem": _picked,
-    **dict.fromkeys(("chunk", "split", "unbind", "tensor_split"), _parted),
+    **dict.fromkeys(("chunk", "split", "unbind", "tensor_split", "glu"), _parted),
 }

@@ -13,7 +13,7 @@ Coordinates: pixel i covers [i, i + 1) and its middle is i + 0.5. Windows may re
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cnnlab.errors import InputRejected
+from cnnlab.nets.misfits import shape_text
 from cnnlab.nets.propagation import Seen, State, of_picture, propagate
-from cnnlab.nets.tracing import Call, trace
+from cnnlab.nets.tracing import Call, output_of
 
 Pair = tuple[float, float]
 
@@ -56,13 +57,15 @@ def receptive_fields(calls: Sequence[Call]) -> tuple[ReceptiveField | None, ...]
 
     Not known is what comes after an operation that moves places about in a way nobody told this module of.
     Adaptive pooling from n to m cells, with neither a multiple of the other, has windows of several lengths; the
-    longest is given, and the window of a unit may then be up to one cell off.
+    longest is given, and the window of a unit may then be up to one cell off. So may it where a map is enlarged, or
+    shrunk by a factor that is not whole. Padding that mirrors or repeats pixels counts as if these stood outside of
+    the picture.
 
     Args:
         calls: From `cnnlab.nets.tracing.trace` of a net that takes (N, C, H, W).
     """
     found = propagate(calls, {-1: of_picture(calls)})
-    return tuple(_shown(found[call.index]) for call in calls)
+    return tuple(_shown(found[call.index], call.output_shape) for call in calls)
 
 
 def effective_field(
@@ -86,22 +89,12 @@ def effective_field(
         InputRejected: There is no such layer, or no such unit in it.
         DoesNotFit: The net does not take the picture.
     """
-    found: list[Tensor] = []
-
-    def catch(call: Call, output: Tensor) -> None:
-        if layer in (call.name, call.index):
-            found.append(output)
-            raise _Found
-
     with torch.inference_mode(False), torch.enable_grad():
         picture = x.detach().clone().requires_grad_()
-        try:
-            trace(model, picture, watch=catch)
-        except _Found:
-            pass
-        else:
+        output = output_of(model, picture, layer)
+        if output is None:
             raise InputRejected(f"There is no layer {layer!r} that ran. Pick one of the layers listed.")
-        map_chw = _map(found[0], layer)
+        map_chw = _map(output, layer)
         num_channels, height, width = map_chw.shape
         if not (0 <= row < height and 0 <= col < width and (channel is None or 0 <= channel < num_channels)):
             raise InputRejected(
@@ -115,10 +108,17 @@ def effective_field(
     return gradient[0].abs().sum(dim=0).cpu().numpy().astype(np.float32)
 
 
-def _shown(state: State) -> ReceptiveField | None:
+def _shown(state: State, shape: tuple[int, ...]) -> ReceptiveField | None:
     if not isinstance(state, Seen):
         return None
+    letters = "".join(state.axes)
+    if "y" in letters and "x" in letters and letters.index("x") < letters.index("y"):
+        return None  # its rows are the picture's columns
     rows, cols = state.rows, state.cols
+    if len(shape) == 4:
+        # Where no place of the picture lies along an axis, all units along it see the same.
+        rows = rows if shape[2] == 1 or "y" in letters else replace(rows, jump=0.0)
+        cols = cols if shape[3] == 1 or "x" in letters else replace(cols, jump=0.0)
     return ReceptiveField(
         size=(rows.size, cols.size),
         jump=(rows.jump, cols.jump),
@@ -127,14 +127,10 @@ def _shown(state: State) -> ReceptiveField | None:
     )
 
 
-class _Found(Exception):
-    """The layer asked for has run; the rest of the net need not."""
-
-
 def _map(output: Tensor, layer: str | int) -> Tensor:
     if output.ndim != 4:
         raise InputRejected(
-            f"Layer {layer} makes {' × '.join(map(str, output.shape[1:]))} numbers, not a map with rows and columns. "
+            f"Layer {layer} makes {shape_text(tuple(output.shape[1:]))} numbers, not a map with rows and columns. "
             "Pick a layer before the net flattens its maps."
         )
     return output[0]

@@ -12,7 +12,7 @@ from cnnlab.nets.formulas import Formulas, formulas
 from cnnlab.nets.misfits import DoesNotFit
 from cnnlab.nets.operations import layer_operation
 from cnnlab.nets.receptive_field import ReceptiveField, receptive_fields
-from cnnlab.nets.tracing import Call, Operand, black, trace, trace_shapes
+from cnnlab.nets.tracing import Block, Call, Operand, black, trace, trace_shapes
 
 Shape = tuple[int, ...]
 FLOAT32_BYTES = 4
@@ -30,8 +30,7 @@ class LayerFacts:
         kind: Class of the layer or name of the function: "Conv2d", "add".
         operation: The same for layer and function, "conv2d"; "" when unknown.
         path: Module path of the layer, or of the module the function was called in.
-        scope: Paths of the modules around it, outermost first: ("layer1", "layer1.0").
-        scope_kinds: Their classes: ("Sequential", "BasicBlock").
+        blocks: The modules around it, outermost first.
         is_module: Whether it is a layer, not a function.
         is_used: Whether it ran. Layers that did not, such as side exits used in training only, come last.
         hyperparameters: Telling settings; where both axes are equal they are one number.
@@ -57,8 +56,7 @@ class LayerFacts:
     kind: str
     operation: str
     path: str
-    scope: tuple[str, ...]
-    scope_kinds: tuple[str, ...]
+    blocks: tuple[Block, ...]
     is_module: bool
     is_used: bool
     hyperparameters: Mapping[str, Any]
@@ -77,6 +75,16 @@ class LayerFacts:
     params_symbols: str
     macs_formula: str
     macs_symbols: str
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """Paths of the modules around it: ("layer1", "layer1.0")."""
+        return tuple(each.path for each in self.blocks)
+
+    @property
+    def scope_kinds(self) -> tuple[str, ...]:
+        """Their classes: ("Sequential", "BasicBlock")."""
+        return tuple(each.kind for each in self.blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +138,7 @@ def facts_of(model: nn.Module, calls: Sequence[Call]) -> tuple[LayerFacts, ...]:
         new = [name for name in call.parameters if name not in counted]
         shared = [counted[name] for name in call.parameters if name in counted]
         counted.update(dict.fromkeys(new, call.name))
-        texts = formulas(call)
+        texts = formulas(call, sum(sizes[name][0] for name in call.parameters))
         facts.append(
             LayerFacts(
                 index=call.index,
@@ -138,8 +146,7 @@ def facts_of(model: nn.Module, calls: Sequence[Call]) -> tuple[LayerFacts, ...]:
                 kind=call.kind,
                 operation=call.operation,
                 path=call.path,
-                scope=call.scope,
-                scope_kinds=call.scope_kinds,
+                blocks=call.blocks,
                 is_module=call.module is not None,
                 is_used=True,
                 hyperparameters=_hyperparameters(call),
@@ -274,7 +281,6 @@ def _unused(
     texts = Formulas()
     for index, (path, names) in enumerate(by_owner.items(), first_index):
         owner = model.get_submodule(path)
-        around = _around(path)
         facts.append(
             LayerFacts(
                 index=index,
@@ -282,8 +288,7 @@ def _unused(
                 kind=type(owner).__name__,
                 operation=layer_operation(owner)[0],
                 path=path,
-                scope=around,
-                scope_kinds=tuple(type(model.get_submodule(each)).__name__ for each in around),
+                blocks=tuple(_block(model, each, index) for each in _around(path)),
                 is_module=True,
                 is_used=False,
                 hyperparameters={},
@@ -310,6 +315,11 @@ def _unused(
 def _around(path: str) -> tuple[str, ...]:
     """Paths of the modules around a module, outermost first."""
     return tuple(accumulate(path.split(".")[:-1], "{}.{}".format))
+
+
+def _block(model: nn.Module, path: str, first: int) -> Block:
+    module = model.get_submodule(path)
+    return Block(path=path, kind=type(module).__name__, is_sequential=isinstance(module, nn.Sequential), first=first)
 
 
 # Settings that say nothing: what is worked on, and what is the same in every layer of its kind.

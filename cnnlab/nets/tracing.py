@@ -7,7 +7,7 @@ copy and to the calling thread: many threads may trace one model at the same tim
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from cnnlab.nets.misfits import DoesNotFit, torch_reason, unrolled_away, why
 from cnnlab.nets.operations import function_name, function_settings, layer_operation, tensors
 from cnnlab.nets.skeletons import on_meta, skeleton
 
-__all__ = ["Call", "DoesNotFit", "Operand", "black", "on_meta", "skeleton", "trace", "trace_shapes"]
+__all__ = ["Block", "Call", "DoesNotFit", "Operand", "black", "output_of", "trace", "trace_shapes"]
 
 Shape = tuple[int, ...]
 NET_INPUT = -1
@@ -49,6 +49,23 @@ class Operand:
     parameter: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One run of a module that has other modules inside.
+
+    Attributes:
+        path: "layer1.0".
+        kind: Its class: "BasicBlock".
+        is_sequential: Whether it is an `nn.Sequential`, or inherits from it.
+        first: Index of the first call inside; tells one run of a module from the next.
+    """
+
+    path: str
+    kind: str
+    is_sequential: bool
+    first: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Call:
     """One thing a net did: a layer that ran, or a function between layers.
@@ -61,10 +78,8 @@ class Call:
         operation: What it does, the same for layer and function ("conv2d"); "" for layers we know nothing of.
         settings: Arguments of that operation by name, tensors as `Operand`.
         path: Module path of the layer, or of the module the function was called in.
-        scope: Paths of the modules around it, outermost first, without the net itself: ("layer1", "layer1.0").
-        scope_kinds: Their classes: ("Sequential", "BasicBlock").
+        blocks: The modules around it, outermost first, without the net itself.
         module: The layer in the given model (not in the copy that ran), None for functions.
-        function: The torch function, None for layers.
         arguments: Positional arguments, tensors as `Operand`.
         options: Keyword arguments, tensors as `Operand`.
         inputs: Indexes of the calls whose outputs it read, each once; −1 is the net's input.
@@ -78,7 +93,6 @@ class Call:
             memory of parameters and constants.
         inner: What a layer did inside of which we know no operation. Here −1, −2, … are its first, second, … tensor.
         inner_result: Which of these made the output of such a layer, None where that is not known.
-        output: First tensor it made, when outputs are kept.
     """
 
     index: int
@@ -87,10 +101,8 @@ class Call:
     operation: str
     settings: Mapping[str, Any]
     path: str
-    scope: tuple[str, ...]
-    scope_kinds: tuple[str, ...]
+    blocks: tuple[Block, ...]
     module: nn.Module | None
-    function: Callable[..., Any] | None
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     inputs: tuple[int, ...]
@@ -103,7 +115,10 @@ class Call:
     memory_of: int | None
     inner: "tuple[Call, ...]"
     inner_result: int | None
-    output: Tensor | None
+
+
+class _Enough(Exception):
+    """What was asked for has been seen; the rest of the net need not run."""
 
 
 def trace(
@@ -111,7 +126,6 @@ def trace(
     x: Tensor,
     *,
     train: bool = False,
-    keep_outputs: bool = False,
     watch: Callable[[Call, Tensor], None] | None = None,
 ) -> tuple[Call, ...]:
     """Run a net on a batch and return what it did, in order.
@@ -123,8 +137,8 @@ def trace(
         model: Any module. It is not touched.
         x: Batch, shape (N, C, H, W). On the device "meta" nothing is computed, only shapes are worked out.
         train: Run as in training (dropout, batch statistics) instead of as in use.
-        keep_outputs: Keep every output in its `Call`. Layers that would overwrite their input then do not.
-        watch: Called with each call and its first output as soon as it is there. What it raises, `trace` raises.
+        watch: Called with each call and its first output as soon as it is there, before anything overwrites it.
+            Layers that would overwrite their input then do not. What it raises, `trace` raises.
 
     Raises:
         DoesNotFit: A layer cannot work on what reaches it.
@@ -132,15 +146,47 @@ def trace(
         ResourceExhausted: Not enough memory.
     """
     net = on_meta(model, train=train) if x.is_meta else skeleton(model, train=train)
-    if keep_outputs or watch:
+    if watch:
         for module in net.modules():
             if getattr(module, "inplace", False) is True:
                 setattr(module, "inplace", False)  # noqa: B010 - only some modules have it
-    recorder = _Recorder(model, net, is_on_meta=x.is_meta, keep_outputs=keep_outputs, watch=watch)
+    recorder = _Recorder(model, net, is_on_meta=x.is_meta, watch=watch)
     with_gradients = torch.is_grad_enabled()
     # In inference mode a tensor does not tell that it was overwritten.
     with torch.inference_mode(False), torch.set_grad_enabled(with_gradients):
         return recorder.run(x)
+
+
+def output_of(model: nn.Module, x: Tensor, layer: str | int) -> Tensor | None:
+    """Run a net as far as one call and return the first tensor that it made.
+
+    Runs in the gradient mode of the caller, as `trace` does.
+
+    Args:
+        model: Any module. It is not touched.
+        x: Batch, shape (N, C, H, W).
+        layer: Name or index of the call.
+
+    Returns:
+        The output with its batch, or None when no such call ran.
+
+    Raises:
+        DoesNotFit: A layer before it cannot work on what reaches it.
+        InputRejected: The net has layers without sizes yet.
+        ResourceExhausted: Not enough memory.
+    """
+    found: list[Tensor] = []
+
+    def catch(call: Call, output: Tensor) -> None:
+        if layer in (call.name, call.index):
+            found.append(output)
+            raise _Enough
+
+    try:
+        trace(model, x, watch=catch)
+    except _Enough:
+        return found[0]
+    return None
 
 
 def trace_shapes(
@@ -192,13 +238,17 @@ class _Frame:
 
 @dataclass(slots=True)
 class _Running:
-    """A module whose forward has begun and not ended; `inside` is where a layer of unknown kind is recorded."""
+    """A module whose forward has begun and not ended.
+
+    `first` is the index that the next call had then; `inside` is where a layer of unknown kind is recorded.
+    """
 
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     flops: int
     is_leaf: bool
+    first: int
     inside: _Frame | None = None
 
 
@@ -211,12 +261,10 @@ class _Recorder(TorchFunctionMode):
         net: nn.Module,
         *,
         is_on_meta: bool,
-        keep_outputs: bool,
         watch: Callable[[Call, Tensor], None] | None,
     ) -> None:
         super().__init__()
         self._net = net
-        self._keep_outputs = keep_outputs
         self._watch = watch
         self._watch_error: Exception | None = None
         self._is_on_meta = is_on_meta
@@ -271,7 +319,7 @@ class _Recorder(TorchFunctionMode):
         if self._running and self._running[-1].is_leaf:
             return
         is_leaf = _is_leaf(module, is_root=module is self._net)
-        running = _Running(module, args, kwargs, self._counter.flops, is_leaf)
+        running = _Running(module, args, kwargs, self._counter.flops, is_leaf, first=len(self._frame.calls))
         self._running.append(running)
         operation, settings = layer_operation(module) if is_leaf else ("", {})
         if is_leaf and not operation:
@@ -309,7 +357,6 @@ class _Recorder(TorchFunctionMode):
             settings=settings,
             path=path,
             module=self._originals[path],
-            function=None,
             args=args,
             kwargs=kwargs,
             made=made,
@@ -332,8 +379,6 @@ class _Recorder(TorchFunctionMode):
         first = args[0] if args and isinstance(args[0], Tensor) else None
         version = None if first is None else _version(first)
         flops = self._counter.flops
-        if self._keep_outputs and first is not None:
-            self._save_from_overwriting(func, first, args, kwargs)
         try:
             result = func(*args, **kwargs)
         except Exception as error:
@@ -341,9 +386,8 @@ class _Recorder(TorchFunctionMode):
             raise
         made = [first] if func is Tensor.__setitem__ and first is not None else tensors(result)
         if made:
-            is_changed = first is not None and (
-                _version(first) != version or (version is None and _overwrites(func, args, kwargs))
-            )
+            # Where nobody counts, what comes back as the same object is taken for overwritten.
+            is_changed = first is not None and (made[0] is first if version is None else _version(first) != version)
             self._record_function(func, args, kwargs, made, self._counter.flops - flops, is_changed)
         return result
 
@@ -377,7 +421,6 @@ class _Recorder(TorchFunctionMode):
             settings=self._described(function_settings(func, name, args, kwargs)),
             path=path,
             module=None,
-            function=func,
             args=args,
             kwargs=kwargs,
             made=made,
@@ -406,7 +449,6 @@ class _Recorder(TorchFunctionMode):
         settings: Mapping[str, Any],
         path: str,
         module: nn.Module | None,
-        function: Callable[..., Any] | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         made: list[Tensor],
@@ -434,7 +476,7 @@ class _Recorder(TorchFunctionMode):
                 owners[storage] = index
                 new_bytes += each.untyped_storage().nbytes() if each.layout is torch.strided else 0
             frame.made[each] = (index, owners[storage])
-        around = [each.module for each in self._running if each.module is not self._net and not each.is_leaf]
+        around = [each for each in self._running if not each.is_leaf and each.module is not self._net]
         call = Call(
             index=index,
             name=self._unique(name, is_function=module is None),
@@ -442,10 +484,8 @@ class _Recorder(TorchFunctionMode):
             operation=operation,
             settings=settings,
             path=path,
-            scope=tuple(self._paths[id(each)] for each in around),
-            scope_kinds=tuple(_kind(each) for each in around),
+            blocks=tuple(self._block(each) for each in around),
             module=module,
-            function=function,
             arguments=arguments,
             options=options,
             inputs=tuple(first_shapes),
@@ -458,7 +498,6 @@ class _Recorder(TorchFunctionMode):
             memory_of=owners[_storage(made[0])] if made else None,
             inner=inner,
             inner_result=inner_result,
-            output=made[0] if made and self._keep_outputs else None,
         )
         frame.calls.append(call)
         if self._watch and made and frame is self._outside:
@@ -469,6 +508,14 @@ class _Recorder(TorchFunctionMode):
                 self._watch_error = error
                 raise
             self._counter.flops = flops_before_watching
+
+    def _block(self, running: _Running) -> Block:
+        return Block(
+            path=self._paths[id(running.module)],
+            kind=_kind(running.module),
+            is_sequential=isinstance(running.module, nn.Sequential),
+            first=running.first,
+        )
 
     def _unique(self, name: str, *, is_function: bool) -> str:
         times_used = self._frame.times_used
@@ -490,16 +537,6 @@ class _Recorder(TorchFunctionMode):
         if isinstance(value, dict):
             return {key: self._described(each) for key, each in value.items()}
         return value
-
-    def _save_from_overwriting(
-        self, func: Callable[..., Any], first: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        if not _overwrites(func, args, kwargs):
-            return
-        storage = _storage(first)
-        for index, call in enumerate(self._frame.calls):
-            if call.output is not None and _storage(call.output) == storage:
-                self._frame.calls[index] = replace(call, output=call.output.clone())
 
     # --- when it fails ---------------------------------------------------------------------------------------------
 
@@ -577,15 +614,6 @@ def _is_same(tensor: Tensor, other: Tensor) -> bool:
         and tensor.stride() == other.stride()
         and tensor.storage_offset() == other.storage_offset()
     )
-
-
-def _overwrites(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    name = getattr(func, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
-        return True
-    if name == "__setitem__" or name.startswith("__i"):
-        return True
-    return function_settings(func, function_name(func), args, kwargs).get("inplace") is True
 
 
 def _unrolled(calls: list[Call], source: int | None) -> Shape:

@@ -19,9 +19,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from cnnlab.downloading import Cancelled, Progress, download
 from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.images import Preprocessing
-from cnnlab.nets.downloading import Cancelled, Progress, download
 from cnnlab.settings import data_dir
 
 BUNDLED = Path(__file__).parent / "bundled"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from cnnlab.errors import LabError
-from cnnlab.ui.text import plain
+from cnnlab.ui.text import paragraphs
 
 _LOG = logging.getLogger("cnnlab")
 
@@ -20,7 +20,7 @@ def show(error: Exception) -> bool:
         True: it has been shown (Streamlit asks this of its `on_script_error` handler).
     """
     if isinstance(error, LabError):
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(paragraphs(str(error)), icon=":material/error:")
         return True
     fault_id = secrets.token_hex(4)
     _LOG.error("Fault %s", fault_id, exc_info=error)

@@ -1,19 +1,22 @@
 """The current net: which one, with which weights; and the models that all visitors share."""
 
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import streamlit as st
 import torch
 from torch import nn
 
-from cnnlab.errors import InputRejected, LabError
+from cnnlab.errors import InputRejected, ResourceExhausted
 from cnnlab.images import Preprocessing
 from cnnlab.nets import ARCHITECTURES, build_seeded, store
 from cnnlab.nets.seeding import build_filled
-from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, build, check, from_json, label, to_json
-from cnnlab.nets.summary import LayerFacts, facts_of, legal_sizes, summarize
+from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, SpecError, build, check, from_json, label, to_json
+from cnnlab.nets.summary import LayerFacts, facts_of, legal_sizes, summarize, totals
 from cnnlab.nets.tracing import DoesNotFit
-from cnnlab.nets.weights import Weights, fetch_weights, is_downloaded, load_weights, weights_for
+from cnnlab.nets.weights import Weights, is_downloaded, load_weights, weights_for
 from cnnlab.ui import visitors, workbench
 from cnnlab.ui.text import plain
 from cnnlab.ui.workbench import NET, SEED, WEIGHTS
@@ -21,6 +24,10 @@ from cnnlab.ui.workbench import NET, SEED, WEIGHTS
 DRAFT = "draft"
 RANDOM = "random"
 _SAVED = "own:"
+_HEAVY = 30_000_000  # parameters; of larger nets two are kept, of others sixteen
+_MOST_MACS = 40_000_000_000
+_MOST_BYTES = 2 * 2**30
+_running = threading.BoundedSemaphore(2)
 _DRAFT = "workbench.draft"
 
 
@@ -66,11 +73,28 @@ def of_link(text: str) -> str:
     Raises:
         InputRejected: There is no such net, or not for this visitor.
     """
-    if text in ARCHITECTURES or (text == DRAFT and _DRAFT in st.session_state) or text in _saved():
+    if text in ARCHITECTURES or (text == DRAFT and _DRAFT in st.session_state):
         return text
-    if text == DRAFT or text.startswith(_SAVED):
+    if text.startswith(_SAVED) and store.exists(visitors.owner(), text.removeprefix(_SAVED)):
+        return text
+    if text == DRAFT:
+        raise InputRejected(
+            "it was made with a draft, which ends with its page unless it is saved; another net is shown"
+        )
+    if text.startswith(_SAVED):
         raise InputRejected("it was made with somebody's own net, which a link does not carry; another one is shown")
     raise InputRejected(f"there is no net called '{text[:40]}'; another one is shown in its place")
+
+
+def weights_of_link(text: str) -> str:
+    """The key of the weights that a link names, for the net it names.
+
+    Raises:
+        InputRejected: The net has no such weights.
+    """
+    if text != RANDOM and text not in weights_of(current()):
+        raise InputRejected(f"there are no weights called '{text[:40]}' for this net; others are used")
+    return text
 
 
 def _saved() -> dict[str, str]:
@@ -86,15 +110,16 @@ def choices() -> dict[str, str]:
 
 
 def choose(key: str) -> None:
-    """Make another net the current one; its weights are chosen anew."""
+    """Make another net the current one, with its own weights, size, channels and classes."""
     st.session_state[NET.key] = key
-    st.session_state[WEIGHTS.key] = None
+    for setting in (WEIGHTS, *workbench.VIEW_SETTINGS):
+        st.session_state[setting.key] = None
 
 
 def current() -> CurrentNet:
     """The net of the workbench. One that is gone, because another window deleted it, gives way to the default."""
-    key = st.session_state[NET.key]
-    if key.startswith(_SAVED) and key not in _saved():
+    key = st.session_state.get(NET.key, NET.default)
+    if key.startswith(_SAVED) and not store.exists(visitors.owner(), key.removeprefix(_SAVED)):
         choose(key := NET.default)
     return of(key)
 
@@ -143,11 +168,15 @@ def drop_draft() -> None:
 
 
 def identity(net: CurrentNet, in_channels: int) -> tuple[str, str | None]:
-    """What tells one structure from another: the key in the table, or the spec as JSON."""
+    """What tells one structure from another: the key in the table, or the spec as JSON, whatever it is called.
+
+    Raises:
+        SpecError: A net of the visitor's own does not take so many channels.
+    """
     if net.key in ARCHITECTURES:
         return net.key, None
     assert net.spec is not None
-    return "", to_json(replace(net.spec, input_shape=(in_channels, *net.spec.input_shape[1:])))
+    return "", to_json(replace(net.spec, name="", input_shape=(in_channels, *net.spec.input_shape[1:])))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -209,23 +238,29 @@ def _described(key: str, spec_json: str | None, num_classes: int, input_shape: t
 
 def described(net: CurrentNet, num_classes: int, input_shape: tuple[int, int, int]) -> Described:
     """Every layer of the net at an input size, computed once for all visitors."""
-    facts: tuple[LayerFacts, ...] = ()
+    found = Described(facts=())
     if net.spec is not None or net.key in ARCHITECTURES:
-        found = _described(*identity(net, input_shape[0]), num_classes, input_shape)
-        if found.failure is not None or not net.problems:
-            return found
-        facts = found.facts
-    first = net.problems[0]
-    arrives = facts[-1].output_shape if facts else input_shape
-    return Described(
-        facts=facts,
-        failure=Failure(
-            name=str(first.position[0]) if first.position else "net",
-            kind=label(draft().layers[int(first.position[0]) - 1]) if first.position else "net",
-            arrives=arrives,
-            reason=first.message,
-            message="\n".join(problem.message for problem in net.problems),
-        ),
+        try:
+            found = _described(*identity(net, input_shape[0]), num_classes, input_shape)
+        except SpecError as error:
+            return Described(facts=(), failure=_fault(net, error.problems, input_shape))
+    if found.failure is not None or not net.problems:
+        return found
+    arrives = found.facts[-1].output_shape if found.facts else input_shape
+    return replace(found, failure=_fault(net, net.problems, arrives))
+
+
+def _fault(net: CurrentNet, problems: Sequence[Problem], arrives: tuple[int, ...]) -> Failure:
+    """The first fault of a net of the visitor's own, in the words of all."""
+    first = problems[0]
+    number = int(first.position[0]) if first.position else 0
+    layers = draft().layers if net.key == DRAFT else net.spec.layers if net.spec else ()
+    return Failure(
+        name=str(number or "net"),
+        kind=label(layers[number - 1]) if number else "net",
+        arrives=arrives,
+        reason=first.message,
+        message="\n".join(problem.message for problem in problems),
     )
 
 
@@ -238,7 +273,10 @@ def _sizes(
 
 def sizes(net: CurrentNet, num_classes: int, in_channels: int) -> tuple[int, int | None] | None:
     """Smallest and largest side of a square picture that the net takes; None for either where there is none."""
-    return _sizes(*identity(net, in_channels), num_classes, in_channels, net.input_shape[1])
+    try:
+        return _sizes(*identity(net, in_channels), num_classes, in_channels, net.input_shape[1])
+    except SpecError:
+        return None
 
 
 def weights_of(net: CurrentNet) -> dict[str, Weights]:
@@ -249,12 +287,13 @@ def weights_of(net: CurrentNet) -> dict[str, Weights]:
 def chosen_weights(net: CurrentNet, num_classes: int, in_channels: int) -> Weights | None:
     """The trained weights in use: those chosen, else those that are here and fit; None for random ones."""
     wanted = st.session_state[WEIGHTS.key]
+    known = weights_of(net)
     fitting = {
         key: weights
-        for key, weights in weights_of(net).items()
+        for key, weights in known.items()
         if (weights.num_classes, weights.in_channels) == (num_classes, in_channels)
     }
-    if wanted is not None:
+    if wanted == RANDOM or wanted in known:
         return fitting.get(wanted)
     return next((weights for weights in fitting.values() if is_downloaded(weights)), None)
 
@@ -278,7 +317,6 @@ class Loaded:
     classes: tuple[str, ...]
 
 
-@st.cache_resource(show_spinner="Filling the net with weights", max_entries=8)
 def _model(
     key: str,
     spec_json: str | None,
@@ -298,6 +336,11 @@ def _model(
     return model
 
 
+_filling = "Filling the net with weights"
+_light_model = st.cache_resource(show_spinner=_filling, max_entries=16)(_model)
+_heavy_model = st.cache_resource(show_spinner=_filling, max_entries=2)(_model)
+
+
 def loaded(net: CurrentNet, num_classes: int, in_channels: int) -> Loaded:
     """The current net with its weights. Weights that are not on this machine yet are not fetched here."""
     weights = chosen_weights(net, num_classes, in_channels)
@@ -306,10 +349,30 @@ def loaded(net: CurrentNet, num_classes: int, in_channels: int) -> Loaded:
     seed = 0 if weights else st.session_state[SEED.key]
     source = weights.file if weights else ""
     key, spec_json = identity(net, in_channels)
-    model = _model(key, spec_json, num_classes, in_channels, weights, source, seed)
+    size = sum(parameter.numel() for parameter in structure(net, num_classes, in_channels).parameters())
+    fill = _heavy_model if size > _HEAVY else _light_model
+    model = fill(key, spec_json, num_classes, in_channels, weights, source, seed)
     classes = weights.classes if weights else tuple(f"class {number}" for number in range(num_classes))
     told = f"{key}|{spec_json}|{num_classes}|{in_channels}|{source}|{seed}"
     return Loaded(model=model, identity=told, weights=weights, seed=seed, classes=classes)
+
+
+@contextmanager
+def run_of(found: Described) -> Iterator[None]:
+    """Around a run of a net on a picture: refuses what one visitor must not ask of a shared server, and takes turns.
+
+    Raises:
+        ResourceExhausted: The net would compute for minutes, or take more memory than is its share.
+    """
+    whole = totals(found.facts)
+    if whole.macs > _MOST_MACS or whole.activation_bytes > _MOST_BYTES:
+        raise ResourceExhausted(
+            f"On a picture of this size the net takes {whole.macs / 1e9:,.1f} G MACs and makes maps of "
+            f"{whole.activation_bytes / 2**20:,.0f} MB; the lab runs up to {_MOST_MACS / 1e9:.0f} G MACs and "
+            f"{_MOST_BYTES / 2**20:,.0f} MB. Choose a smaller input size."
+        )
+    with _running:
+        yield
 
 
 def preprocessing(weights: Weights | None, input_shape: tuple[int, int, int]) -> Preprocessing:
@@ -323,86 +386,17 @@ def preprocessing(weights: Weights | None, input_shape: tuple[int, int, int]) ->
         raise InputRejected(
             f"The net takes {channels} channels; a picture has 1 or 3. Set its input channels to those."
         )
-    shorter = min(height, width)
     mean, std = (0.0,) * channels, (1.0,) * channels
+    margin = 1.0
     if weights is not None:
         learnt = weights.preprocessing
         mean, std = learnt.mean, learnt.std
         if isinstance(learnt.resize, int) and learnt.crop:
-            shorter = round(shorter * learnt.resize / min(learnt.crop))
-    return Preprocessing(
-        resize=shorter, crop=(height, width), channels="grey" if channels == 1 else "rgb", mean=mean, std=std
-    )
-
-
-def show() -> None:
-    """Draw the net's part of the workbench, for the sidebar."""
-    net = current()
-    st.markdown(f"**{plain(net.label)}**  \n{plain(_source(net))}")
-    if st.button("Change net", key="workbench.change-net", icon=":material/account_tree:", width="stretch"):
-        _change()
-
-
-def _source(net: CurrentNet) -> str:
-    weights = chosen_weights(net, net.num_classes, net.input_shape[0])
-    if weights is None or not is_downloaded(weights):
-        return f"random weights, seed {st.session_state[SEED.key]}"
-    return weights.label
-
-
-@st.dialog("Change net", width="large")
-def _change() -> None:
-    net = current()
-    options = choices()
-    keys = list(options)
-    key = st.selectbox("Net", keys, index=keys.index(net.key), format_func=options.__getitem__, help="Type to search.")
-    if entry := ARCHITECTURES.get(key):
-        st.caption(f"{entry.family} · {entry.year} · {plain(entry.paper)}")
-        st.markdown(plain(entry.lesson))
-    offered = weights_for(key) if key in ARCHITECTURES else {}
-    named = {name: _offer(weights) for name, weights in offered.items()} | {RANDOM: "Random, drawn from a seed"}
-    here = [name for name, weights in offered.items() if is_downloaded(weights)]
-    wanted = st.session_state[WEIGHTS.key] if key == net.key else None
-    start = wanted if wanted in named else next(iter(here), RANDOM)
-    weights_key = st.radio("Weights", list(named), index=list(named).index(start), format_func=named.__getitem__)
-    seed = st.session_state[SEED.key]
-    if weights_key == RANDOM:
-        seed = int(st.number_input("Seed", 0, 9999, seed, help="The same seed gives the same weights, on any machine."))
-    elif not is_downloaded(offered[weights_key]) and not _fetch(offered[weights_key]):
-        return
-    if st.button("Use this net", type="primary"):
-        if key != net.key:
-            choose(key)
-        st.session_state[WEIGHTS.key] = weights_key
-        st.session_state[SEED.key] = seed
-        st.rerun()
-
-
-def _offer(weights: Weights) -> str:
-    size = "" if is_downloaded(weights) else f", {weights.num_bytes / 1e6:.0f} MB to download"
-    return f"{weights.label}: {weights.accuracy}{size}"
-
-
-def _fetch(weights: Weights) -> bool:
-    """Offer to download weights; whether they are here now."""
-    st.caption(f"From {plain(weights.url)}; checked, and kept for everybody who uses this lab.")
-    if not st.button("Download", icon=":material/download:"):
-        return False
-    bar = st.progress(0.0, "Connecting")
-    # Closing the dialog, or Stop, ends the download: the next sign of progress then does not return.
-    st.button("Stop", key="workbench.stop")
-
-    def tell(received: int, expected: int) -> None:
-        bar.progress(min(1.0, received / max(1, expected)), f"{received / 1e6:.1f} of {expected / 1e6:.1f} MB")
-
-    try:
-        fetch_weights(weights, progress=tell)
-    except LabError as error:
-        bar.empty()
-        st.error(plain(str(error)), icon=":material/error:")
-        return False
-    bar.empty()
-    return True
+            margin = learnt.resize / min(learnt.crop)
+    colours = "grey" if channels == 1 else "rgb"
+    if height != width:
+        return Preprocessing(resize=(height, width), channels=colours, mean=mean, std=std)
+    return Preprocessing(resize=round(height * margin), crop=(height, width), channels=colours, mean=mean, std=std)
 
 
 def say_weights(known: Loaded) -> None:
@@ -414,6 +408,3 @@ def say_weights(known: Loaded) -> None:
         )
     else:
         st.caption(f"Weights {plain(known.weights.label)}: {plain(known.weights.accuracy)}.")
-
-
-workbench.NETS_READY.set()

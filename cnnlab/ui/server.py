@@ -28,12 +28,13 @@ def _warm_up() -> None:
 
     for key in SAMPLES:
         intake.thumbnail(key)
-    from cnnlab.ui import nets, workbench
+    from cnnlab.ui import net_choice, nets, workbench
 
     # The first net that PyTorch runs without numbers takes a second or two longer than all after it.
     default = nets.of(workbench.NET.default)
     nets.described(default, default.num_classes, default.input_shape)
     assert charts
+    assert net_choice
 
 
 def send_at_once() -> None:

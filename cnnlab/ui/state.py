@@ -124,7 +124,8 @@ def recall() -> None:
     """Give the page's controls back the values that they lost where their widgets were not drawn in the last run."""
     kept = st.session_state.setdefault(_KEPT, {})
     for key, setting in st.session_state.get(_ON_PAGE, {}).items():
-        if key not in st.session_state:
+        # A control that must have a value and has none was drawn, and its run was interrupted.
+        if key not in st.session_state or (st.session_state[key] is None and setting.default is not None):
             st.session_state[key] = kept.get(key, setting.default)
 
 

@@ -9,3 +9,8 @@ def plain(text: str) -> str:
 def short(text: str) -> str:
     """At most 57 characters: the beginning, and the end with a file's extension."""
     return text if len(text) <= 57 else f"{text[:40]}…{text[-16:]}"
+
+
+def paragraphs(text: str) -> str:
+    """Text of several lines as text, each line on its own."""
+    return "  \n".join(map(plain, text.splitlines()))

@@ -20,7 +20,7 @@ _SESSION_ONLY = "visitors.number"
 
 
 class GiveNumber:
-    """ASGI middleware: a browser that comes without a number gets one with the page."""
+    """ASGI middleware: a browser gets a number with its first page, and keeps it for a year after its last."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -29,13 +29,15 @@ class GiveNumber:
         """Answer as the lab does, with the cookie added to pages."""
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
         # A browser that opens a page says that it takes HTML; scripts, fonts and pictures are asked for otherwise.
-        if "text/html" not in headers.get("accept", "") or _number_in(headers.get("cookie", "")):
+        if "text/html" not in headers.get("accept", ""):
             await self.app(scope, receive, send)
             return
 
+        number = _number_in(headers.get("cookie", "")) or secrets.token_hex(16)
+
         async def send_with_number(message: Message) -> None:
             if message["type"] == "http.response.start":
-                cookie = f"{_COOKIE}={secrets.token_hex(16)}; Max-Age={_YEAR_S}; Path=/; HttpOnly; SameSite=Lax"
+                cookie = f"{_COOKIE}={number}; Max-Age={_YEAR_S}; Path=/; HttpOnly; SameSite=Lax"
                 MutableHeaders(scope=message).append("set-cookie", cookie)
             await send(message)
 

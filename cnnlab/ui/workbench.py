@@ -42,10 +42,34 @@ def _net_of_link(text: str) -> str:
     return nets.of_link(text)
 
 
+def _weights_of_link(text: str) -> str:
+    from cnnlab.ui import nets
+
+    return nets.weights_of_link(text)
+
+
 NET = state.Setting(key="workbench.net", param="net", default="tiny_vgg", parse=_net_of_link)
-WEIGHTS = state.Setting(key="workbench.weights", param="weights", default=None, parse=lambda text: text[:60])
+WEIGHTS = state.Setting(key="workbench.weights", param="weights", default=None, parse=_weights_of_link)
 SEED = state.integer("workbench.seed", "seed", 0, 9999, 0)
 NET_SETTINGS = (NET, WEIGHTS, SEED)
+
+
+def _own(key: str, param: str, low: int, high: int) -> state.Setting:
+    """A whole number, or None for what the net was made for."""
+    return state.Setting(key=key, param=param, default=None, parse=state.integer(key, param, low, high, low).parse)
+
+
+SIZE = _own("workbench.size", "size", 1, 1024)
+CHANNELS = state.Setting(
+    key="workbench.channels",
+    param="channels",
+    default=None,
+    parse=lambda text: int(state.choice("", "channels", ("1", "3"), "3").parse(text)),
+)
+CLASSES = _own("workbench.classes", "classes", 2, 1000)
+LAYER = _own("workbench.layer", "layer", 0, 9999)
+VIEW_SETTINGS = (SIZE, CHANNELS, CLASSES, LAYER)
+"""How the current net is looked at: input side in px, channels, classes, and the layer that is pointed to."""
 
 NETS_READY = threading.Event()
 """Set once PyTorch and the nets are loaded. A fresh server loads them while its first visitors look at other things."""
@@ -55,6 +79,11 @@ def image() -> RgbImage:
     """The current image, at most 1024 px on its longer side."""
     key = st.session_state[_IMAGE.key]
     return st.session_state[_OWN_IMAGE] if key == _OWN else load_sample(key)
+
+
+def digest() -> str:
+    """What tells the current image from every other."""
+    return image().digest
 
 
 def label() -> str:
@@ -82,19 +111,25 @@ def show() -> None:
 
 def _net() -> None:
     st.caption("Current net")
-    if not NETS_READY.is_set():
+    if NETS_READY.is_set():
+        _show_net()
+    else:
         _wait_for_nets()
-        return
-    from cnnlab.ui import nets
 
-    nets.show()
+
+def _show_net() -> None:
+    from cnnlab.ui import net_choice
+
+    net_choice.show()
 
 
 @st.fragment(run_every=1.0)
 def _wait_for_nets() -> None:
+    # Asks by itself, instead of having the whole page run again while a visitor may be at work on it.
     if NETS_READY.is_set():
-        st.rerun()
-    st.markdown("Loading PyTorch …")
+        _show_net()
+    else:
+        st.markdown("Loading PyTorch …")
 
 
 @st.dialog("Change image", width="large")
@@ -133,15 +168,8 @@ def _kept(compute: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def prepared(steps: Preprocessing) -> NDArray[np.float32]:
-    """The current image as a net gets it, (C, H, W). The caller's own."""
-    return _prepared(image(), steps).copy()
-
-
-@_kept
-def _prepared(current: RgbImage, steps: Preprocessing) -> NDArray[np.float32]:
-    x_chw = steps.apply(current)
-    x_chw.flags.writeable = False
-    return x_chw
+    """The current image as a net gets it, (C, H, W)."""
+    return steps.apply(image())
 
 
 @_kept

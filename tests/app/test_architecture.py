@@ -128,8 +128,9 @@ def test_the_ending_is_the_softmax_of_the_trained_nets_own_logits(opened: Opened
         table = app.dataframe[0].value
         expected = dict(zip(weights.classes, reference_logits(sample), strict=True))
         assert dict(zip(table["class"], table["logit"], strict=True)) == pytest.approx(expected, abs=1e-3)
-        assert table["probability"].sum() == pytest.approx(100, abs=1e-3)
-        assert table["probability"].to_numpy() == pytest.approx(100 * table["exp"] / table["exp"].sum(), abs=1e-3)
+        assert sum(table["probability"]) == pytest.approx(100, abs=1e-3)
+        shares = [100 * one / sum(table["exp"]) for one in table["exp"]]
+        assert list(table["probability"]) == pytest.approx(shares, abs=1e-3)
         assert f"Weights {weights.label}: {weights.accuracy}" in words(app.caption)
         seen.append(table["class"][0])
     assert len(set(seen)) == 2
@@ -218,7 +219,7 @@ def test_the_texts_are_the_net_in_other_words(opened: Opened) -> None:
 LINKS = {
     "net=<script>alert(1)</script>": "there is no net called '<script>alert(1)</script>'",
     "net=own:../../etc/passwd": "a link does not carry",
-    "net=draft": "a link does not carry",
+    "net=draft": "ends with its page",
     "size=-1": "size is '-1'; it is a whole number from 1 to 1024",
     "size=1e3": "size is '1e3'",
     "layer=999999": "layer is '999999'",
@@ -344,10 +345,103 @@ def test_pasted_nonsense_is_answered_in_words(opened: Opened, text: str) -> None
 
 
 def test_each_chip_sets_the_page_up(opened: Opened) -> None:
-    app = opened("architecture", size="70", tab="Compare", seed="4")
+    app = opened("architecture", size="70", tab="Compare")
     press(app, "Where the parameters sit")
     assert metrics(app)["Parameters"] == "61,706"
     assert "the first linear layer holds most" in words(app.caption)
     press(app, "The way around")
     assert metrics(app)["Parameters"] == "11,689,512"
     assert app.query_params == {"net": "resnet18"}
+
+
+def test_the_chip_of_the_net_that_fails_shows_the_failure(opened: Opened) -> None:
+    app = press(opened("architecture"), "A net that cannot take the picture")
+    assert "features.12 (MaxPool2d) cannot work on 256 × 1 × 1" in words(app.error)
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        "[]",
+        "- {kind: linear, out_features: 1}",
+        "- conv",
+        "- softmax",
+        "- {kind: conv, out_channels: 4, kernel_size: 3, foo: 1}",
+        "- {kind: residual, body: 3}",
+        "- {kind: conv, out_channels: 4, kernel_size: 3}",
+    ],
+)
+@pytest.mark.parametrize("tab", ["Build your own", "Feature maps", "As text"])
+def test_a_draft_with_faults_breaks_no_tab(opened: Opened, yaml: str, tab: str) -> None:
+    app = draft_of_tiny_vgg(opened)
+    keyed(app.text_area, "architecture.yaml-text").set_value(yaml).run()
+    app.session_state["architecture.tab"] = tab
+    is_sound(app.run())
+
+
+def test_a_name_with_a_space_at_its_end_leaves_the_editor_there(opened: Opened) -> None:
+    app = draft_of_tiny_vgg(opened)
+    keyed(app.text_input, "architecture.name").set_value("Mine ").run()
+    assert metrics(app)
+    assert any(button.label == "Save" for button in app.button)
+
+
+def test_a_new_squeeze_excitation_works_at_once(opened: Opened) -> None:
+    app = press(opened("architecture", tab="Build your own"), "Start with a small net")
+    keyed(app.selectbox, "architecture.new").set_value("se").run()
+    assert not press(app, "Add below").error
+
+
+def test_two_problems_stand_apart(opened: Opened) -> None:
+    app = draft_of_tiny_vgg(opened)
+    keyed(app.text_area, "architecture.yaml-text").set_value("- flatten\n- {kind: linear}\n- dropout: 1").run()
+    keyed(app.text_area, "architecture.yaml-text").set_value("- conv").run()
+    assert "4,096.Layer" not in words(app.error)
+
+
+def test_a_saved_draft_is_no_draft_any_more(opened: Opened) -> None:
+    app = draft_of_tiny_vgg(opened)
+    press(app, "Save")
+    assert [name for name in keyed(app.selectbox, "architecture.pick").options if "draft" in name] == []
+
+
+def test_a_field_changes_the_layer_that_it_belongs_to(opened: Opened) -> None:
+    app = draft_of_tiny_vgg(opened)
+    field = keyed(app.number_input, "architecture.edit.0.conv.out_channels")
+    # The value is sent with the click that picks another layer.
+    app.session_state["architecture.row"] = 2
+    field.set_value(16).run()
+    before = [("16" in option) for option in keyed(app.radio, "architecture.row").options[:3]]
+    assert before == [True, False, False]
+
+
+def test_a_new_residual_block_fits_what_arrives(opened: Opened) -> None:
+    app = press(opened("architecture", tab="Build your own"), "Start with a small net")
+    keyed(app.selectbox, "architecture.new").set_value("residual").run()
+    assert not press(app, "Add below").error
+
+
+def test_one_channel_for_a_grouped_convolution_is_answered_in_words(opened: Opened) -> None:
+    app = draft_of_tiny_vgg(opened)
+    yaml = "- {kind: conv, out_channels: 3, kernel_size: 3, groups: 3}\n- flatten\n- {kind: linear, out_features: 2}"
+    keyed(app.text_area, "architecture.yaml-text").set_value(yaml).run()
+    keyed(app.segmented_control, "architecture.colours").set_value(1).run()
+    is_sound(app)
+    assert "groups" in words(app.error)
+    assert any(button.label == "Save" for button in app.button)
+
+
+@pytest.mark.parametrize("tab", ["Feature maps", "What a unit sees"])
+def test_a_net_for_oblong_pictures_works_throughout(opened: Opened, tab: str) -> None:
+    app = draft_of_tiny_vgg(opened)
+    keyed(app.number_input, "architecture.in.width").set_value(96).run()
+    app.session_state["architecture.tab"] = tab
+    is_sound(app.run())
+    assert not app.error
+
+
+@pytest.mark.parametrize("tab", ["Feature maps", "What a unit sees"])
+def test_a_run_that_would_starve_the_others_is_refused_in_words(opened: Opened, tab: str) -> None:
+    app = opened("architecture", net="vgg16", size="1024", tab=tab)
+    is_sound(app)
+    assert "Choose a smaller input size" in words(app.error)

@@ -31,11 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as environment:
-        # Nobody listens there: what the lab would fetch from elsewhere fails at once, wherever the tests run.
-        environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-        with serving() as served:
-            yield served.address
+    # Nobody listens there: what the lab would fetch from elsewhere fails at once, wherever the tests run.
+    with serving(env={"HTTPS_PROXY": "http://127.0.0.1:9"}) as served:
+        yield served.address
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from cnnlab.nets.spec.params import accepted, is_fault, is_layers, shown
 
 MAX_LAYERS = 400
 MAX_PARAMS = 200_000_000
+MAX_MACS = 200 * 10**9
+"""Of one pass with one picture. VGG16 takes 15 billion at 224 × 224 px, 81 billion at 512 × 512."""
 MAX_NESTING = 4
 MAX_SIDE = 4096
 
@@ -161,6 +163,7 @@ class _Inspector:
         self._named: dict[str, tuple[LayerSpec, Shape | None]] = {}
         self._num_layers = 0
         self._num_params = 0
+        self._num_macs = 0
 
     def input(self, shape: Sequence[int]) -> Shape | None:
         sides = tuple(shape) if isinstance(shape, (tuple, list)) else ()
@@ -224,10 +227,8 @@ class _Inspector:
         return step if len(self.problems) == known else None
 
     def _single(self, layer: LayerSpec, kind: LayerKind, shape: Shape, position: Position) -> Step | None:
-        try:
-            out_shape = _fitted(layer, kind, shape)
-        except Misfit as misfit:
-            self._add(position, f" {misfit}")
+        out_shape = self._passed(layer, kind, shape, position)
+        if out_shape is None:
             return None
         step = Step(
             layer=layer,
@@ -293,12 +294,28 @@ class _Inspector:
                 f"Bring it to {first_shape[0]} {'channels' if len(first_shape) > 1 else 'values'} before.",
             )
             return None
+        out_shape = self._passed(target, kind, shape, position)
+        if out_shape is None:
+            return None
+        return Step(layer=layer, position=position, in_shape=shape, out_shape=out_shape, num_params=0)
+
+    def _passed(self, layer: LayerSpec, kind: LayerKind, shape: Shape, position: Position) -> Shape | None:
+        """What leaves a layer; its work is added to the net's. None where it does not fit."""
         try:
-            out_shape = _fitted(target, kind, shape)
+            out_shape = _fitted(layer, kind, shape)
         except Misfit as misfit:
             self._add(position, f" {misfit}")
             return None
-        return Step(layer=layer, position=position, in_shape=shape, out_shape=out_shape, num_params=0)
+        num_macs = kind.num_macs(layer, shape, out_shape)
+        before, self._num_macs = self._num_macs, self._num_macs + num_macs
+        if before <= MAX_MACS < self._num_macs:
+            self._add(
+                position,
+                f" takes {num_macs / 1e9:,.1f} billion multiply-adds for one picture and brings the net to "
+                f"{self._num_macs / 1e9:,.1f} billion; the lab takes up to {MAX_MACS // 10**9} billion. "
+                "Use a smaller window, fewer channels, or stride or pooling before it.",
+            )
+        return out_shape
 
     def _check_params(self, layer: LayerSpec, kind: LayerKind, position: Position) -> None:
         values = dict(layer.params)

@@ -19,14 +19,18 @@ import yaml
 
 from cnnlab.nets.spec.checking import MAX_LAYERS, MAX_NESTING, Position, Problem, SpecError
 from cnnlab.nets.spec.kinds import LAYER_KINDS, layer
-from cnnlab.nets.spec.layers import LayerKind, LayerSpec
+from cnnlab.nets.spec.layers import MAX_NUMBER, LayerSpec, Param
 from cnnlab.nets.spec.netspec import NetSpec
-from cnnlab.nets.spec.params import shown
+from cnnlab.nets.spec.params import is_layers, shown
 
 MAX_TEXT = 150_000
 """Characters of a file. The longest net that is allowed comes to less."""
 
 _WIDTH = 110
+# Brackets in brackets: 4 nested residual blocks come to 12.
+_MAX_DEPTH = 50
+_LONGEST_NUMBER = 40
+_TOO_LARGE = "a number is larger than anything in a net"
 
 
 def to_plain(spec: NetSpec) -> dict[str, Any]:
@@ -52,23 +56,22 @@ def from_plain(data: Any) -> NetSpec:
     for needed in ("input_shape", "layers"):
         if not isinstance(data.get(needed), (list, tuple)):
             raise _error(f"The net needs {needed}, a list. {_EXAMPLES[needed]}")
-    if len(data["layers"]) > MAX_LAYERS:
-        raise _error(f"The net has {len(data['layers']):,} layers; the lab takes up to {MAX_LAYERS}. Use fewer.")
-    problems: list[Problem] = []
-    layers = _layers(data["layers"], (), "Layer", problems)
-    if problems:
-        raise SpecError(problems)
-    return NetSpec(data.get("name", ""), tuple(data["input_shape"]), layers)
+    return NetSpec(data.get("name", ""), tuple(data["input_shape"]), _all_layers(data["layers"]))
 
 
 def layer_to_plain(one: LayerSpec) -> str | dict[str, Any]:
-    """A layer as its kind, name, and the parameters that are not the usual ones; the bare kind where there are none."""
-    kind = LAYER_KINDS[one.kind]
+    """A layer as its kind, name, and the parameters that are not the usual ones; the bare kind where there are none.
+
+    What the lab does not know, and values that no layer takes, are written as they are.
+    """
+    kind = LAYER_KINDS.get(one.kind)
     plain: dict[str, Any] = {"kind": one.kind}
-    if one.name:
+    if one.name != "":
         plain["name"] = one.name
     for name, value in one.params:
-        if value != _usual(kind, one, name):
+        param = kind and kind.param(name)
+        # As written, because 1 == True.
+        if param is None or repr(value) != repr(_usual(param, one)):
             plain[name] = _value_to_plain(value)
     return plain if len(plain) > 1 else one.kind
 
@@ -86,7 +89,7 @@ def from_json(text: str) -> NetSpec:
     """
     _check_size(text)
     try:
-        data = json.loads(text, object_pairs_hook=_unique)
+        data = json.loads(text, object_pairs_hook=_unique, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise _error(f"Line {error.lineno}, column {error.colno}: this is not JSON ({error.msg}).") from None
     except (ValueError, RecursionError) as error:
@@ -118,30 +121,30 @@ def _yaml(text: str) -> Any:
         raise _error(f"{where}this is not the YAML of a net ({error.problem}).") from None
     except yaml.YAMLError:
         raise _error("The text holds characters that YAML does not take.") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:  # a date or a number that cannot be
         raise _error(_reason(error)) from None
 
 
-def layers_to_yaml(layers: Sequence[LayerSpec]) -> str:
-    """Layers by themselves as YAML, a layer a line; also of a net that does not work yet."""
-    plain = [layer_to_plain(one) for one in layers]
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=_WIDTH)
+def layers_to_yaml(layers: Any) -> str:
+    """Layers by themselves as YAML, a layer a line; also of a net that does not work yet.
+
+    Args:
+        layers: A sequence of `LayerSpec`, or what a draft has in its place: anything that `layers_from_yaml` lets
+            through as the body of a block.
+    """
+    return yaml.dump(_value_to_plain(layers), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
 def layers_from_yaml(text: str) -> tuple[LayerSpec, ...]:
     """Read layers from YAML. Whether they fit together is not looked at; `check` does that.
 
     Raises:
-        SpecError: It is no YAML, or no list of layers.
+        SpecError: It is no YAML, no list of layers, or more of them than a net may have.
     """
     data = _yaml(text)
     if not isinstance(data, list):
         raise _error(f"Layers are a list, each on a line that begins with a dash; this is {shown(data)}.")
-    problems: list[Problem] = []
-    layers = _layers(data, (), "Layer", problems)
-    if problems:
-        raise SpecError(problems)
-    return layers
+    return _all_layers(data)
 
 
 _EXAMPLES = {
@@ -151,7 +154,10 @@ _EXAMPLES = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes on one line what holds no layers."""
+    """Writes on one line what holds no layers, and in full what stands in two places."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - its name is PyYAML's
+        return True
 
 
 _Dumper.add_representer(
@@ -165,16 +171,39 @@ _Dumper.add_representer(
     ),
 )
 
+# PyYAML reads some line breaks otherwise than it writes them, unless they are escaped.
+_Dumper.add_representer(
+    str,
+    lambda dumper, value: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"'
+    ),
+)
+
 
 class _Loader(yaml.SafeLoader):
-    """Takes neither aliases nor tags nor a key given twice."""
+    """Takes neither aliases nor tags nor a key given twice, and only what is as small and flat as nets are."""
+
+    _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
+        mark = event.start_mark
         if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):
-            mark = event.start_mark
             raise yaml.MarkedYAMLError(problem="aliases and tags are not taken here", problem_mark=mark)  # type: ignore[arg-type]
-        return super().compose_node(parent, index)
+        if self._depth > _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"it is nested more than {_MAX_DEPTH} deep", problem_mark=mark)  # type: ignore[arg-type]
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        # Before its value is worked out: 1:1:1:… counts in sixties.
+        if len(node.value) <= _LONGEST_NUMBER:
+            value = super().construct_yaml_int(node)
+            if abs(value) <= MAX_NUMBER:
+                return value
+        raise yaml.MarkedYAMLError(problem=_TOO_LARGE, problem_mark=node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -183,10 +212,27 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 takes 1e-5 for a word, because it has no dot.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+# YAML 1.1 takes 1e-5 for a word, because it has no dot. The writer must know too, to put the word 1e-5 in quotes.
+for _cls in (_Loader, _Dumper):
+    _cls.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+    )
+
+
+def _all_layers(data: Sequence[Any]) -> tuple[LayerSpec, ...]:
+    problems: list[Problem] = []
+    layers = _layers(data, (), "Layer", problems)
+    if problems:
+        raise SpecError(problems)
+    number = _num_layers(layers)
+    if number > MAX_LAYERS:
+        raise _error(f"The net has {number:,} layers, nested ones counted; the lab takes up to {MAX_LAYERS}.")
+    return layers
+
+
+def _num_layers(layers: Sequence[LayerSpec]) -> int:
+    return sum(1 + sum(_num_layers(value) for _, value in one.params if is_layers(value)) for one in layers)
 
 
 def _layers(data: Sequence[Any], parent: Position, place: str, problems: list[Problem]) -> tuple[LayerSpec, ...]:
@@ -213,14 +259,12 @@ def _layer(fields: dict[Any, Any], position: Position, here: str, problems: list
     return layer(kind, name=name, **params)
 
 
-def _usual(kind: LayerKind, one: LayerSpec, name: str) -> Any:
-    param = kind.param(name)
-    assert param is not None
-    return one[param.follows] if param.follows else param.default
+def _usual(param: Param, one: LayerSpec) -> Any:
+    return dict(one.params).get(param.follows) if param.follows else param.default
 
 
 def _value_to_plain(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, (list, tuple)):
         return [layer_to_plain(one) if isinstance(one, LayerSpec) else one for one in value]
     return value
 
@@ -241,6 +285,12 @@ def _json(value: Any, depth: int) -> str:
     if _holds_layers(value):
         return "[\n" + ",\n".join(inside + _json(one, depth + 1) for one in value) + f"\n{outside}]"
     return line
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER or abs(int(text)) > MAX_NUMBER:
+        raise ValueError(_TOO_LARGE)
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -40,6 +40,12 @@ def conv_params(layer: LayerSpec, shape: Shape) -> int:
     return kernels * math.prod(pair(layer["kernel_size"])) + layer["out_channels"] * layer["bias"]
 
 
+def conv_macs(layer: LayerSpec, in_shape: Shape, out_shape: Shape) -> int:
+    """Each kernel at each place of the output."""
+    kernels = layer["out_channels"] * (in_shape[0] // layer["groups"])
+    return kernels * math.prod(pair(layer["kernel_size"])) * math.prod(out_shape[1:])
+
+
 def pool(layer: LayerSpec, shape: Shape) -> Shape:
     """As a convolution; with ceil_mode the last window may hang over the edge, but must begin before it."""
     for window, padding in zip(pair(layer["kernel_size"]), pair(layer["padding"]), strict=True):
@@ -51,6 +57,11 @@ def pool(layer: LayerSpec, shape: Shape) -> Shape:
     return shape[0], *_windows(layer, shape, (1, 1), ceil_mode=layer["ceil_mode"])
 
 
+def pool_macs(layer: LayerSpec, _in_shape: Shape, out_shape: Shape) -> int:
+    """The whole window for each value that comes out."""
+    return math.prod(pair(layer["kernel_size"])) * math.prod(out_shape)
+
+
 def adaptive_pool(layer: LayerSpec, shape: Shape) -> Shape:
     """The size that was asked for."""
     return shape[0], *pair(layer["output_size"])
@@ -59,6 +70,11 @@ def adaptive_pool(layer: LayerSpec, shape: Shape) -> Shape:
 def norm_params(layer: LayerSpec, shape: Shape) -> int:
     """A factor and a summand for each channel."""
     return 2 * shape[0] * layer["affine"]
+
+
+def local_response_norm_macs(layer: LayerSpec, _in_shape: Shape, out_shape: Shape) -> int:
+    """The neighbours of each value."""
+    return layer["size"] * math.prod(out_shape)
 
 
 def group_norm(layer: LayerSpec, shape: Shape) -> Shape:
@@ -84,6 +100,11 @@ def linear(layer: LayerSpec, _shape: Shape) -> Shape:
 def linear_params(layer: LayerSpec, shape: Shape) -> int:
     """A weight for each pair of an input and an output, and a bias for each output."""
     return layer["out_features"] * (shape[0] + layer["bias"])
+
+
+def linear_macs(_layer: LayerSpec, in_shape: Shape, out_shape: Shape) -> int:
+    """One for each pair of an input and an output."""
+    return in_shape[0] * out_shape[0]
 
 
 def squeeze_excitation_params(layer: LayerSpec, shape: Shape) -> int:

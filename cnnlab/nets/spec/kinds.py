@@ -208,6 +208,7 @@ LAYER_KINDS: dict[str, LayerKind] = {
         takes="map",
         out_shape=geometry.conv,
         num_params=geometry.conv_params,
+        num_macs=geometry.conv_macs,
         torch=TorchForm(
             cls="Conv2d",
             signature=(
@@ -243,6 +244,7 @@ LAYER_KINDS: dict[str, LayerKind] = {
         takes="vector",
         out_shape=geometry.linear,
         num_params=geometry.linear_params,
+        num_macs=geometry.linear_macs,
         torch=TorchForm(
             cls="Linear", signature=("in_features", "out_features", "bias"), inferred="in_features", leading=2
         ),
@@ -261,6 +263,7 @@ LAYER_KINDS: dict[str, LayerKind] = {
         params=_POOLING,
         takes="map",
         out_shape=geometry.pool,
+        num_macs=geometry.pool_macs,
         torch=TorchForm(
             cls="MaxPool2d",
             signature=("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"),
@@ -286,6 +289,7 @@ LAYER_KINDS: dict[str, LayerKind] = {
         ),
         takes="map",
         out_shape=geometry.pool,
+        num_macs=geometry.pool_macs,
         torch=TorchForm(
             cls="AvgPool2d",
             signature=("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
@@ -400,6 +404,7 @@ LAYER_KINDS: dict[str, LayerKind] = {
             ),
         ),
         takes="map",
+        num_macs=geometry.local_response_norm_macs,
         torch=TorchForm(cls="LocalResponseNorm", signature=("size", "alpha", "beta", "k"), leading=1),
     ),
     **ACTIVATIONS,

@@ -14,6 +14,10 @@ Shape = tuple[int, ...]
 ParamType = Literal["int", "pair", "float", "bool", "choice", "activation", "layers", "name"]
 
 
+MAX_NUMBER = 10**12
+"""Any whole number in a net is far below it; beyond, arithmetic and printing alone could take all day."""
+
+
 class Misfit(Exception):
     """What arrives does not suit the layer; the text continues "Layer 5 (Conv 3 × 3) …"."""
 
@@ -78,7 +82,8 @@ class Param:
             return tuple(value)
         if self.type == "pair" and isinstance(value, (list, tuple)):
             pair = tuple(_whole(one) for one in value)
-            return pair[0] if len(pair) == 2 and pair[0] == pair[1] else pair
+            # Only numbers: [null, null] stays as it is, because null alone would be no value at all.
+            return pair[0] if len(pair) == 2 and type(pair[0]) is int and pair[0] == pair[1] else pair
         if self.type in ("int", "pair"):
             return _whole(value)
         if self.type == "float" and isinstance(value, numbers.Real) and not isinstance(value, bool):
@@ -126,6 +131,8 @@ class LayerKind:
         takes: What may arrive: "map" (C × H × W), "vector", or "any".
         out_shape: `out_shape(layer, shape)` gives what leaves, or raises `Misfit`.
         num_params: `num_params(layer, shape)` counts the weights.
+        num_macs: `num_macs(layer, in_shape, out_shape)` counts the multiply-adds for one picture. A value that a
+            window looks at without a weight counts as one; layers that take each value by itself count as none.
         torch: How PyTorch writes it; None for those that are written as a structure of others.
     """
 
@@ -136,6 +143,7 @@ class LayerKind:
     takes: Literal["map", "vector", "any"] = "any"
     out_shape: Callable[[LayerSpec, Shape], Shape] = lambda _, shape: shape
     num_params: Callable[[LayerSpec, Shape], int] = lambda _layer, _shape: 0
+    num_macs: Callable[[LayerSpec, Shape, Shape], int] = lambda _layer, _in_shape, _out_shape: 0
     torch: TorchForm | None = None
 
     def param(self, name: str) -> Param | None:
@@ -146,4 +154,4 @@ class LayerKind:
 def _whole(value: Any) -> Any:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_NUMBER else value

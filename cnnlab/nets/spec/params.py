@@ -3,11 +3,21 @@
 from reprlib import Repr
 from typing import Any
 
-from cnnlab.nets.spec.geometry import times
 from cnnlab.nets.spec.layers import LayerSpec, Param
 
-_repr = Repr()
-_repr.maxstring = _repr.maxother = 40
+
+class _Repr(Repr):
+    """Short, also where Python refuses to write a number because it has more than 4,300 digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 40
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if abs(x) < 10**400 else "a number of more than 400 digits"
+
+
+_repr = _Repr()
 
 
 def is_fault(param: Param, value: Any) -> bool:
@@ -59,7 +69,7 @@ def shown(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, (int, float)) for one in value):
-        return times(*value)
+        return " × ".join(map(shown, value))
     return _repr.repr(value)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from cnnlab.nets.spec.building import BLOCKS
 from cnnlab.nets.spec.checking import MAX_LAYERS, Problem, SpecError, is_layer_name
 from cnnlab.nets.spec.kinds import ACTIVATIONS, LAYER_KINDS, TORCH_CLASSES
+from cnnlab.nets.spec.layers import MAX_NUMBER
 from cnnlab.nets.spec.netspec import NetSpec, is_net_name
 from cnnlab.nets.spec.params import shown
 from cnnlab.nets.spec.parts import IGNORED, Part, Unreadable, net, part
@@ -25,8 +26,9 @@ MAX_SOURCE = 200_000
 
 # Brackets in brackets: 4 nested residual blocks come to 14.
 _MAX_DEPTH = 50
-# Any size in a net is far below it; beyond, arithmetic alone could fill the memory.
-_MAX_NUMBER = 10**12
+# Kernels have two sizes, images four.
+_MAX_TUPLE = 4
+_TOO_LARGE = "this number is larger than anything in a net."
 
 _MODULES = ("", "nn", "torch.nn", "collections", "ops", "torchvision.ops")
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -141,14 +143,16 @@ class _Reader:
         return value
 
     def _value(self, node: ast.expr, depth: int) -> Any:
-        """A number, a text, a tuple, a `Part`, a list of parts (a Sequential), or a `_Class`."""
+        """A number, a text, a tuple of numbers, a `Part`, a list of parts (a Sequential), or a `_Class`."""
         if depth > _MAX_DEPTH:
             raise _Refused(node, f"this is nested more than {_MAX_DEPTH} deep.")
         match node:
+            case ast.Constant(value=int(value)) if value > MAX_NUMBER:
+                raise _Refused(node, _TOO_LARGE)
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 return value
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
-                return tuple(self._value(element, depth + 1) for element in elements)
+                return self._tuple(node, elements, depth)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self._number(operand, depth + 1)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
@@ -161,15 +165,26 @@ class _Reader:
                 return self._call(node, depth)
         raise _Refused(node, "layers, numbers and names bound before are read here.")
 
+    def _tuple(self, node: ast.expr, elements: Sequence[ast.expr], depth: int) -> tuple[int | float, ...]:
+        # Not tuples of tuples: a = (a, a) doubles with each line.
+        values = [self._value(element, depth + 1) for element in elements[: _MAX_TUPLE + 1]]
+        if len(values) > _MAX_TUPLE or not all(map(_is_number, values)):
+            raise _Refused(
+                node,
+                f"brackets hold up to {_MAX_TUPLE} numbers here, such as (3, 3). Layers stand one after the other in "
+                "nn.Sequential(…).",
+            )
+        return tuple(values)
+
     def _number(self, node: ast.expr, depth: int) -> int | float:
         value = self._value(node, depth)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not _is_number(value):
             raise _Refused(node, "numbers alone can be calculated with.")
         return value
 
     def _calculated(self, node: ast.expr, op: ast.operator, left: float, right: float) -> int | float:
-        if max(abs(left), abs(right)) > _MAX_NUMBER:
-            raise _Refused(node, "this number is larger than anything in a net.")
+        if max(abs(left), abs(right)) > MAX_NUMBER:
+            raise _Refused(node, _TOO_LARGE)
         try:
             return _OPERATORS[type(op)](left, right)
         except ZeroDivisionError:
@@ -205,7 +220,7 @@ class _Reader:
             param = LAYER_KINDS[TORCH_CLASSES[name]].param(argument)
             if param and param.type == "activation":
                 given[argument] = _activation(node, value)
-            elif not _is_plain(value):
+            elif isinstance(value, (Part, list, _Class)):
                 raise _Refused(node, f"{name} takes a number for {argument}, not a layer.")
         try:
             made = part(name, given)
@@ -285,10 +300,8 @@ def _activation(node: ast.expr, value: Any) -> str:
     return key
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(_is_plain(one) for one in value)
-    return not isinstance(value, (Part, list, _Class))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _class_name(node: ast.expr) -> str | None:
@@ -312,7 +325,11 @@ def _check_class(node: ast.ClassDef) -> None:
             "nn.Sequential(…).",
         )
     ours = ast.parse(inspect.getsource(BLOCKS[node.name])).body[0]
-    if ast.dump(node) != ast.dump(ours):
+    try:
+        is_ours = ast.dump(node) == ast.dump(ours)
+    except RecursionError:  # nested far deeper than ours
+        is_ours = False
+    if not is_ours:
         raise _Refused(
             node, f"this {node.name} is not the one that the lab writes. Leave the class out to take the lab's."
         )

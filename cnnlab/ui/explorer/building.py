@@ -23,18 +23,25 @@ from cnnlab.nets.spec import (
     layers_from_yaml,
     layers_to_yaml,
 )
+from cnnlab.nets.spec.checking import MAX_SIDE
 from cnnlab.ui import errors, nets, visitors, workbench
-from cnnlab.ui.explorer import controls
-from cnnlab.ui.explorer.controls import LAYER, Setup
+from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.explorer.diagram import size
 from cnnlab.ui.nets import Draft
-from cnnlab.ui.text import plain
+from cnnlab.ui.text import paragraphs, plain
+from cnnlab.ui.workbench import LAYER
 
 _ROW = "architecture.row"
 _KIND = "architecture.new"
 _TEXT = "architecture.text"
 _YAML = "architecture.yaml-text"
 _REFUSED = "architecture.refused"
+_NAME = "architecture.name"
+_SIDES = {
+    "Colour channels": "architecture.in.channels",
+    "Height": "architecture.in.height",
+    "Width": "architecture.in.width",
+}
 _NEW: dict[str, dict[str, Any]] = {
     "conv": {"out_channels": 16, "kernel_size": 3, "padding": 1},
     "linear": {"out_features": 10},
@@ -42,7 +49,7 @@ _NEW: dict[str, dict[str, Any]] = {
     "avg_pool": {"kernel_size": 2},
     "group_norm": {"num_groups": 1},
     "local_response_norm": {"size": 5},
-    "squeeze_excitation": {"squeezed": 4},
+    "se": {"squeezed": 4},
 }
 """Values of a layer that was just added, where its kind has none of its own."""
 
@@ -67,14 +74,11 @@ def _begin(setup: Setup) -> None:
     st.markdown("Start from the current net: its layers become a list that you can change, and the page follows.")
     with st.container(horizontal=True, gap="small"):
         if st.button(f"Change a copy of {setup.net.label}", type="primary", icon=":material/edit:"):
-            nets.change_draft(_copy(setup))
-            st.session_state[_ROW] = 0
-            _anew()
+            _open(_copy(setup))
         if st.button("Start with a small net", icon=":material/add:"):
             layers = (layer("conv", out_channels=8, kernel_size=3, padding=1), layer("relu"))
             layers += (layer("max_pool", kernel_size=2), layer("flatten"), layer("linear", out_features=10))
-            nets.change_draft(Draft(name="My net", input_shape=(3, 32, 32), layers=layers))
-            _anew()
+            _open(Draft(name="My net", input_shape=(3, 32, 32), layers=layers))
     with st.expander("Paste code, or open a file", icon=":material/content_paste:"):
         pasted = st.text_area(
             "nn.Sequential(…), YAML or JSON",
@@ -85,11 +89,11 @@ def _begin(setup: Setup) -> None:
         channels, height, width = setup.input_shape
         with st.container(horizontal=True, gap="small"):
             shape = tuple(
-                int(st.number_input(name, 1, most, value, key=f"architecture.paste.{name}", width=110))
-                for name, most, value in (
-                    ("Channels", 64, channels),
-                    ("Height", 1024, height),
-                    ("Width", 1024, width),
+                int(st.number_input(name, 1, MAX_SIDE, value, key=f"architecture.paste.{name}", width=110))
+                for name, value in (
+                    ("Channels", channels),
+                    ("Height", height),
+                    ("Width", width),
                 )
             )
         uploaded = st.file_uploader(
@@ -99,10 +103,7 @@ def _begin(setup: Setup) -> None:
             with errors.shown():
                 text = uploaded.getvalue().decode("utf-8", "replace") if uploaded else pasted
                 spec = _read(text, (shape[0], shape[1], shape[2]))
-                nets.change_draft(
-                    Draft(name=spec.name or "Pasted net", input_shape=spec.input_shape, layers=spec.layers)
-                )
-                _anew()
+                _open(Draft(name=spec.name or "Pasted net", input_shape=spec.input_shape, layers=spec.layers))
     _own(setup)
 
 
@@ -115,19 +116,20 @@ def _own(setup: Setup) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(plain(one.name) + (f"  \n:red[{plain(one.fault)}]" if one.fault else ""), width=300)
             if st.button("Open", key=f"architecture.open.{number}", disabled=bool(one.fault)):
-                controls.choose_net(f"own:{one.name}")
+                nets.choose(f"own:{one.name}")
                 st.rerun()
             if st.button("Delete", key=f"architecture.delete.{number}", icon=":material/delete:"):
                 store.delete(visitors.owner(), one.name)
                 if setup.net.key == f"own:{one.name}":
-                    controls.choose_net(workbench.NET.default)
+                    nets.choose(workbench.NET.default)
                 st.rerun()
 
 
-def _anew() -> None:
-    """Show the draft on the whole page, in its own size."""
-    for setting in (controls.SIZE, controls.CHANNELS, controls.CLASSES, LAYER):
-        st.session_state[setting.key] = None
+def _open(draft: Draft) -> None:
+    """Show a draft on the whole page."""
+    nets.change_draft(draft)
+    nets.choose(nets.DRAFT)
+    st.session_state[_ROW] = 0
     st.rerun()
 
 
@@ -156,39 +158,36 @@ def _read(text: str, input_shape: tuple[int, int, int]) -> NetSpec:
 
 def _name(draft: Draft) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        _keep("architecture.name", draft.name)
-        name = st.text_input("Name", key="architecture.name", max_chars=60, width=260)
-        shape = []
-        for part, most, value in zip(("Channels", "Height", "Width"), (64, 1024, 1024), draft.input_shape, strict=True):
-            _keep(f"architecture.input.{part}", value)
-            shape.append(int(st.number_input(part, 1, most, key=f"architecture.input.{part}", width=110)))
-        changed = replace(draft, name=name, input_shape=(shape[0], shape[1], shape[2]))
-        if changed != draft:
-            nets.change_draft(changed)
-            _anew()
+        st.session_state[_NAME] = draft.name
+        st.text_input("Name", key=_NAME, max_chars=60, width=260, on_change=_renamed)
+        for part, value in zip(_SIDES, draft.input_shape, strict=True):
+            st.session_state[_SIDES[part]] = value
+            st.number_input(part, 1, MAX_SIDE, key=_SIDES[part], width=130, on_change=_resized)
         if st.button("Save", type="primary", icon=":material/save:"):
             with errors.shown():
-                store.save(visitors.owner(), NetSpec(draft.name, draft.input_shape, draft.layers))
-                controls.choose_net(f"own:{draft.name}")
+                name = store.save(visitors.owner(), NetSpec(draft.name, draft.input_shape, draft.layers))
+                nets.choose(f"own:{name}")
+                nets.drop_draft()
                 st.rerun()
-        if st.button(
-            "Leave", help="Back to a net of the table. The draft stays among the nets until you close the page."
-        ):
-            controls.choose_net(workbench.NET.default)
+        if st.button("Leave", help="The draft stays among the nets until you close the page."):
+            nets.choose(workbench.NET.default)
             st.rerun()
     if visitors.is_remembered():
         st.caption("Saved nets stay on this server for this browser; no other visitor sees them.")
     else:
-        st.caption(
-            "Your browser keeps no cookies: what you save is yours until you close the page. Export it to keep it."
-        )
+        st.caption("Your browser keeps no cookies: what you save is found until you close the page. Download it.")
 
 
-def _keep(key: str, value: Any) -> None:
-    """Let a widget show what the draft holds, unless the visitor has just changed it."""
-    if st.session_state.get(f"{key}.shown") != value:
-        st.session_state[key] = st.session_state[f"{key}.shown"] = value
-    st.session_state.setdefault(key, value)
+def _renamed() -> None:
+    # One line without what nobody can see; a name that nothing is left of stays as it was.
+    seen = "".join(letter if letter.isprintable() else " " for letter in st.session_state[_NAME])
+    name = " ".join(seen.split())
+    nets.change_draft(replace(nets.draft(), name=name or nets.draft().name))
+
+
+def _resized() -> None:
+    channels, height, width = (int(st.session_state[key]) for key in _SIDES.values())
+    nets.change_draft(replace(nets.draft(), input_shape=(channels, height, width)))
 
 
 def _list(draft: Draft) -> None:
@@ -211,7 +210,7 @@ def _list(draft: Draft) -> None:
         if not problem.position:
             st.error(plain(problem.message), icon=":material/error:")
     row = min(st.session_state.get(_ROW) or 0, max(0, len(draft.layers) - 1))
-    st.session_state[_ROW] = row
+    st.session_state[_ROW] = row if draft.layers else None
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         st.selectbox(
             "New layer",
@@ -227,7 +226,7 @@ def _list(draft: Draft) -> None:
             "Down", on_click=_move, args=(1,), disabled=row + 1 >= len(draft.layers), icon=":material/arrow_downward:"
         )
         st.button("Copy", on_click=_insert, args=(True,), disabled=not draft.layers, icon=":material/content_copy:")
-        st.button("Remove", on_click=_remove, disabled=len(draft.layers) < 2, icon=":material/delete:")
+        st.button("Remove", on_click=_remove, disabled=not draft.layers, icon=":material/delete:")
     with st.container(height=460):
         st.radio(
             "Layers",
@@ -253,16 +252,23 @@ def _change(layers: list[LayerSpec], row: int) -> None:
 
 
 def _insert(copy: bool = False) -> None:
-    layers, row = list(nets.draft().layers), st.session_state[_ROW]
+    layers, row = list(nets.draft().layers), st.session_state[_ROW] or 0
     kind = st.session_state[_KIND]
     if copy:
         new = replace(layers[row], name="")
+    elif kind == "reuse":
+        named = [entry.name for entry in layers[: row + 1] if entry.name]
+        new = layer("reuse", of=named[-1] if named else "")
     elif kind == "residual":
-        new = layer("residual", body=(layer("conv", out_channels=16, kernel_size=3, padding=1),), activation="relu")
+        steps = check(layers, nets.draft().input_shape).steps
+        channels = steps[row].out_shape[0] if row < len(steps) else 16
+        new = layer(
+            "residual", body=(layer("conv", out_channels=channels, kernel_size=3, padding=1),), activation="relu"
+        )
     else:
         new = layer(kind, **_NEW.get(kind, {}))
     layers.insert(row + 1, new)
-    _change(layers, row + 1)
+    _change(layers, min(row + 1, len(layers) - 1))
 
 
 def _move(by: int) -> None:
@@ -291,16 +297,16 @@ def _form(draft: Draft) -> None:
     values = dict(entry.params)
     for param in kind.params:
         key = f"architecture.edit.{row}.{entry.kind}.{param.name}"
-        _field(param, key, values.get(param.name))
+        _field(param, key, row, values.get(param.name))
     if not kind.params:
         st.caption("There is nothing to set.")
 
 
-def _field(param: Param, key: str, value: Any) -> None:
+def _field(param: Param, key: str, row: int, value: Any) -> None:
     """A control for one parameter, showing its value; a change goes into the draft."""
-    options: dict[str, Any] = {"key": key, "help": param.help, "on_change": _set, "args": (param, key)}
+    options: dict[str, Any] = {"key": key, "help": param.help, "on_change": _set, "args": (param, key, row)}
     if param.type == "layers":
-        st.session_state[key] = layers_to_yaml(value or ())
+        st.session_state[key] = layers_to_yaml(value if isinstance(value, tuple) else ())
         st.text_area(f"{param.label}, as YAML", height=220, **options)
     elif param.type == "bool":
         st.session_state[key] = bool(value)
@@ -311,7 +317,7 @@ def _field(param: Param, key: str, value: Any) -> None:
     elif param.type == "float":
         st.session_state[key] = float(value) if isinstance(value, (int, float)) else float(param.minimum)
         st.number_input(param.label, float(param.minimum), float(param.maximum), format="%g", **options)
-    elif param.type == "name" or isinstance(value, tuple):
+    elif param.type == "name" or isinstance(value, tuple | str):
         st.session_state[key] = " × ".join(map(str, value)) if isinstance(value, tuple) else str(value or "")
         st.text_input(param.label, **options)
     else:
@@ -319,7 +325,7 @@ def _field(param: Param, key: str, value: Any) -> None:
         st.number_input(param.label, int(param.minimum), int(param.maximum), step=1, **options)
 
 
-def _set(param: Param, key: str) -> None:
+def _set(param: Param, key: str, row: int) -> None:
     given = st.session_state[key]
     if param.type == "layers":
         given = _layers_of(given)
@@ -327,12 +333,12 @@ def _set(param: Param, key: str) -> None:
             return
     elif param.type == "pair" and isinstance(given, str):
         parts = given.replace("×", " ").replace("x", " ").replace(",", " ").split()
-        given = tuple(int(part) if part.isdecimal() else part for part in parts)
+        given = tuple(int(part) if part.isdecimal() and len(part) < 7 else part for part in parts)
         given = given[0] if len(given) == 1 else given
-    layers, row = list(nets.draft().layers), st.session_state[_ROW]
+    layers = list(nets.draft().layers)
     values = dict(layers[row].params) | {param.name: param.canonical(given)}
     layers[row] = replace(layers[row], params=tuple(values.items()))
-    _change(layers, row)
+    _change(layers, st.session_state[_ROW])
 
 
 def _as_text(draft: Draft) -> None:
@@ -342,7 +348,7 @@ def _as_text(draft: Draft) -> None:
         st.session_state[_YAML] = st.session_state[f"{_YAML}.of"] = written
     st.text_area("Layers", key=_YAML, height=360, on_change=_text_changed, label_visibility="collapsed")
     if refused := st.session_state.get(_REFUSED):
-        st.error(plain(refused), icon=":material/error:")
+        st.error(paragraphs(refused), icon=":material/error:")
 
 
 def _text_changed() -> None:

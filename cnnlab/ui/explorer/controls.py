@@ -6,17 +6,16 @@ from typing import Any
 import streamlit as st
 
 from cnnlab.nets import ARCHITECTURES
-from cnnlab.ui import nets, state, workbench
+from cnnlab.ui import nets, state
 from cnnlab.ui.nets import CurrentNet, Described
-from cnnlab.ui.text import plain
+from cnnlab.ui.text import paragraphs, plain
+from cnnlab.ui.workbench import CHANNELS, CLASSES, LAYER, SIZE, VIEW_SETTINGS
 
-_MOST_PX = 1024
 _MOST_CLASSES = 1000
 _PICK = "architecture.pick"
 _SLIDER = "architecture.slider"
 _COLOURS = "architecture.colours"
 _OUTPUTS = "architecture.outputs"
-_SHOWN = "architecture.shown"
 MEASURES = {
     "params": ("Parameters", "parameters"),
     "macs": ("MACs", "MACs"),
@@ -27,17 +26,8 @@ MEASURES = {
 _CHANNEL_NAMES = {1: "1, grey", 3: "3, colour"}
 
 
-def _own(key: str, param: str, low: int, high: int) -> state.Setting:
-    """A whole number, or None for what the net was made for."""
-    return state.Setting(key=key, param=param, default=None, parse=state.integer(key, param, low, high, low).parse)
-
-
-SIZE = _own("architecture.size", "size", 1, _MOST_PX)
-CHANNELS = _own("architecture.channels", "channels", 1, 3)
-CLASSES = _own("architecture.classes", "classes", 2, _MOST_CLASSES)
-LAYER = _own("workbench.layer", "layer", 0, 9999)
 MEASURE = state.choice("architecture.measure", "share", MEASURES, "params")
-SETTINGS = (SIZE, CHANNELS, CLASSES, LAYER, MEASURE)
+SETTINGS = (*VIEW_SETTINGS, MEASURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +49,6 @@ class Setup:
     layer: int | None
 
 
-def follow() -> None:
-    """Let size, channels and layer go with a net that was changed elsewhere: they belonged to the one before."""
-    key = st.session_state[workbench.NET.key]
-    if st.session_state.get(_SHOWN, key) != key:
-        _forget()
-    st.session_state[_SHOWN] = key
-
-
-def _forget() -> None:
-    for setting in (SIZE, CHANNELS, CLASSES, LAYER):
-        st.session_state[setting.key] = None
-
-
 def read() -> Setup:
     """What is set, with the layers it makes."""
     net = nets.current()
@@ -89,12 +66,6 @@ def read() -> Setup:
         described=described,
         layer=layer if layer is not None and layer < len(described.facts) else None,
     )
-
-
-def choose_net(key: str) -> None:
-    """Make a net the current one, at the size it was made for."""
-    nets.choose(key)
-    _forget()
 
 
 def show(setup: Setup) -> None:
@@ -125,7 +96,7 @@ def _net(setup: Setup) -> None:
         list(options),
         format_func=options.__getitem__,
         key=_PICK,
-        on_change=lambda: choose_net(st.session_state[_PICK]),
+        on_change=lambda: nets.choose(st.session_state[_PICK]),
         help="It stays with you on every page. Type to search.",
         width=220,
     )
@@ -188,7 +159,7 @@ def _take(setting: state.Setting, widget: str, made_for: int) -> None:
 def failure(setup: Setup) -> None:
     """Say which layer cannot work, why, and what to do."""
     if failed := setup.described.failure:
-        st.error(plain(failed.message), icon=":material/error:")
+        st.error(paragraphs(failed.message), icon=":material/error:")
         _way_out(setup)
 
 

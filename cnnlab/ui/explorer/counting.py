@@ -4,6 +4,7 @@ import streamlit as st
 import torch
 from torch import nn
 
+from cnnlab.errors import InputRejected
 from cnnlab.nets import ARCHITECTURES
 from cnnlab.nets.summary import LayerFacts, summarize, totals
 from cnnlab.ui import state
@@ -12,8 +13,18 @@ from cnnlab.ui.explorer.diagram import size
 SIDE = state.integer("architecture.count.side", "count.side", 1, 256, 28)
 INPUTS = state.integer("architecture.count.in", "count.in", 1, 512, 1)
 OUTPUTS = state.integer("architecture.count.out", "count.out", 1, 512, 32)
-KERNEL = state.integer("architecture.count.kernel", "count.kernel", 1, 11, 5)
+KERNEL = state.Setting(
+    key="architecture.count.kernel", param="count.kernel", default=5, parse=lambda text: _odd(text), format=str
+)
 SETTINGS = (SIDE, INPUTS, OUTPUTS, KERNEL)
+
+
+def _odd(text: str) -> int:
+    # An even kernel has no middle, so no padding gives as many outputs as inputs.
+    number = state.integer("", "count.kernel", 1, 11, 5).parse(text)
+    if number % 2 == 0:
+        raise InputRejected(f"count.kernel is {number}; it is an odd number from 1 to 11")
+    return number
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)

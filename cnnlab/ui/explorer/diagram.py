@@ -1,19 +1,22 @@
 """The net as a picture, and the numbers of the whole and of the layer one points to."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from torch import nn
 
+from cnnlab.errors import InputRejected
 from cnnlab.nets.memory import inference_memory, training_memory
 from cnnlab.nets.summary import LayerFacts, Totals, totals
 from cnnlab.ui import errors, nets, workbench
 from cnnlab.ui.components.net_diagram import Node, family_of, net_diagram, picked_node
 from cnnlab.ui.explorer import kernels
-from cnnlab.ui.explorer.controls import LAYER, MEASURE, MEASURES, Setup
+from cnnlab.ui.explorer.controls import MEASURE, MEASURES, Setup
 from cnnlab.ui.text import plain
+from cnnlab.ui.workbench import LAYER
 
 _KEY = "architecture.diagram"
 _BATCH = 32
@@ -158,7 +161,9 @@ def _thumbnail(setup: Setup) -> NDArray[np.uint8] | None:
         return None
     scale = max(1.0, max(height, width) / _THUMBNAIL_PX)
     steps = nets.preprocessing(None, (channels, max(1, round(height / scale)), max(1, round(width / scale))))
-    return steps.picture(workbench.prepared(steps))
+    with suppress(InputRejected):  # a picture that cannot be brought to this shape; the net is drawn without it
+        return steps.picture(workbench.prepared(steps))
+    return None
 
 
 def _picked() -> None:
@@ -168,7 +173,8 @@ def _picked() -> None:
 def numbers(setup: Setup) -> None:
     """Draw the totals in a row, and under it the numbers of the layer one points to."""
     facts = setup.described.facts
-    whole = totals(facts)
+    # Of a net that fails on the way, what it has reached counts; the rest has no sizes.
+    whole = totals([layer for layer in facts if layer.is_used] if setup.described.failure else facts)
     so_far = " so far" if setup.described.failure else ""
     with st.container(horizontal=True, gap="medium", key="architecture-totals"):
         st.metric(
@@ -190,12 +196,14 @@ def numbers(setup: Setup) -> None:
         if setup.described.failure is None:
             with errors.shown():
                 _memory(setup)
-    if setup.layer is None:
-        st.caption("Click a layer to see how its numbers come about; it stays marked in everything below.")
-    else:
-        _layer(facts[setup.layer], whole)
-        if kernels.belong_to_the_drawing(setup):
-            kernels.show(facts[setup.layer], nets.loaded(setup.net, setup.num_classes, setup.input_shape[0]))
+    # One place, whatever stands in it: what is below would else be made anew in the browser.
+    with st.container(key="architecture-pointed"):
+        if setup.layer is None:
+            st.caption("Click a layer to see how its numbers come about; it stays marked in everything below.")
+        else:
+            _layer(facts[setup.layer], whole)
+            if kernels.belong_to_the_drawing(setup):
+                kernels.show(facts[setup.layer], nets.loaded(setup.net, setup.num_classes, setup.input_shape[0]))
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

@@ -10,13 +10,15 @@ from cnnlab.ui import nets, workbench
 from cnnlab.ui.components.map_wall import map_rows, map_wall, picked_map, whole_row
 from cnnlab.ui.components.picture import picture
 from cnnlab.ui.explorer import kernels
-from cnnlab.ui.explorer.controls import LAYER, Setup
+from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.explorer.diagram import size
 from cnnlab.ui.nets import Loaded
 from cnnlab.ui.text import plain
+from cnnlab.ui.workbench import LAYER
 
 _WALL = "architecture.wall"
 _MOST_MAPS = 512
+_MAP_SIDE = 56  # cells
 _TOP = 10
 
 
@@ -28,7 +30,9 @@ def show(setup: Setup) -> None:
     known = nets.loaded(setup.net, setup.num_classes, setup.input_shape[0])
     steps = nets.preprocessing(known.weights, setup.input_shape)
     x_chw = workbench.prepared(steps)
-    flow = _flow(known.model, known.identity, x_chw)
+    run = f"{known.identity}|{steps}|{workbench.digest()}"
+    with nets.run_of(setup.described):
+        flow = _flow(known.model, x_chw, run)
     left, right = st.columns([1.1, 3], gap="medium")
     with left:
         picture(
@@ -55,13 +59,24 @@ def show(setup: Setup) -> None:
     else:
         if not kernels.belong_to_the_drawing(setup):
             kernels.show(setup.described.facts[setup.layer], known)
-        _whole_layer(setup.layer, flow, known, x_chw)
+        _whole_layer(setup.layer, flow, all_maps(known.model, x_chw, run, setup.layer, _MAP_SIDE))
 
 
-@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
-def _flow(_model: torch.nn.Module, identity: str, x_chw: NDArray[np.float32]) -> Flow:
-    del identity  # tells one model from another in the cache
-    return run_through(_model, torch.from_numpy(x_chw))
+# A run is told from others by the model, the steps and the picture's digest: Streamlit's hash of a large array looks
+# at a sample of it.
+@st.cache_resource(show_spinner="Running the net", scope="session", max_entries=2)
+def _flow(_model: torch.nn.Module, _x_chw: NDArray[np.float32], run: str) -> Flow:
+    del run
+    return run_through(_model, torch.from_numpy(_x_chw))
+
+
+@st.cache_resource(show_spinner="Running the net", scope="session", max_entries=2)
+def all_maps(
+    _model: torch.nn.Module, _x_chw: NDArray[np.float32], run: str, index: int, side: int
+) -> NDArray[np.float32]:
+    """All maps of a layer, (C, h, w), at most `side` cells high and wide."""
+    del run
+    return maps_of(_model, torch.from_numpy(_x_chw), index, max_side=side)
 
 
 def _picked() -> None:
@@ -82,6 +97,9 @@ def _dead(flow: Flow) -> None:
 def _ending(flow: Flow, known: Loaded) -> None:
     """The logits and the softmax, written out."""
     steps = flow.softmax
+    if steps is None:
+        st.caption("The net ends in maps, not in a row of logits. A flatten and a linear layer would make one of them.")
+        return
     order = np.argsort(-steps.logits)[:_TOP]
     st.markdown("**From logits to probabilities**")
     st.dataframe(
@@ -111,12 +129,12 @@ def _ending(flow: Flow, known: Loaded) -> None:
     )
 
 
-def _whole_layer(index: int, flow: Flow, known: Loaded, x_chw: NDArray[np.float32]) -> None:
+def _whole_layer(index: int, flow: Flow, maps: NDArray[np.float32]) -> None:
     layer = next((layer for layer in flow.layers if layer.index == index), None)
     if layer is None or not layer.channels:
         return
     st.markdown(f"**All maps of {plain(layer.name)}**, {size(layer.shape)}")
-    maps = maps_of(known.model, torch.from_numpy(x_chw), index)[:_MOST_MAPS]
+    maps = maps[:_MOST_MAPS]
     map_wall(
         whole_row(layer, maps),
         key="architecture.all",

@@ -9,8 +9,9 @@ from cnnlab.nets.listing import to_csv, to_json, torchsummary_text
 from cnnlab.nets.spec import from_module, to_pytorch, to_yaml
 from cnnlab.nets.spec import to_json as spec_json
 from cnnlab.ui import errors, nets, state
-from cnnlab.ui.explorer.controls import LAYER, Setup
+from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.explorer.diagram import settings, size
+from cnnlab.ui.workbench import LAYER
 
 CUMULATIVE = state.flag("architecture.cumulative", "sum")
 SETTINGS = (CUMULATIVE,)
@@ -98,6 +99,9 @@ def _row_picked() -> None:
 def files(setup: Setup) -> None:
     """Offer the net as text, table and code."""
     facts = setup.described.facts
+    if setup.net.problems or not facts:
+        st.info("The net has a fault. Its layers as YAML stand under Build your own; all else once it works.")
+        return
     name = setup.net.key.replace(":", "-")
     text = torchsummary_text(facts, setup.input_shape)
     with st.container(horizontal=True, gap="small"):

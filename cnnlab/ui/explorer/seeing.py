@@ -6,14 +6,15 @@ import torch
 from numpy.typing import NDArray
 
 from cnnlab.figures.pictures import to_picture
-from cnnlab.nets.flow import maps_of
 from cnnlab.nets.receptive_field import effective_field
 from cnnlab.nets.summary import LayerFacts
 from cnnlab.ui import nets, state, workbench
 from cnnlab.ui.components.picture import picked, picture
-from cnnlab.ui.explorer.controls import LAYER, Setup
+from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.explorer.diagram import field, size
+from cnnlab.ui.explorer.flowing import all_maps
 from cnnlab.ui.playground.results import legend
+from cnnlab.ui.workbench import LAYER
 
 _MAP = "architecture.field-map"
 UNIT = state.Setting(
@@ -67,6 +68,10 @@ def show(setup: Setup) -> None:
     top, left_edge, bottom, right_edge = seen.window(*unit)
     inside = _inside(top, bottom, setup.input_shape[1]), _inside(left_edge, right_edge, setup.input_shape[2])
     shown = steps.picture(x_chw)
+    run = f"{known.identity}|{steps}|{workbench.digest()}"
+    with nets.run_of(setup.described):
+        effective = _effective(known.model, x_chw, run, index, unit)
+        mean = np.abs(all_maps(known.model, x_chw, run, index, max(rows, cols))).mean(axis=0)
     maps, source, effect = st.columns(3, gap="medium")
     with source:
         picture(
@@ -83,7 +88,6 @@ def show(setup: Setup) -> None:
             f"{seen.jump[0]:g} × {seen.jump[1]:g} px from one unit to the next."
         )
     with maps:
-        mean = np.abs(maps_of(known.model, torch.from_numpy(x_chw), index, max_side=max(rows, cols))).mean(axis=0)
         drawn = to_picture(mean.astype(np.float32), "absolute")
         picture(
             drawn.pixels,
@@ -108,7 +112,6 @@ def show(setup: Setup) -> None:
             f"Unit at row {unit[0]}, column {unit[1]}. Move over the map to see its windows; click to choose one."
         )
     with effect:
-        effective = _effective(known.model, known.identity, x_chw, index, unit)
         drawn = to_picture(effective, "absolute", share=0.999)
         picture(
             drawn.pixels,
@@ -148,10 +151,10 @@ def _framed(rgb: NDArray[np.uint8], inside: tuple[tuple[int, int], tuple[int, in
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
 def _effective(
-    _model: torch.nn.Module, identity: str, x_chw: NDArray[np.float32], index: int, unit: tuple[int, int]
+    _model: torch.nn.Module, _x_chw: NDArray[np.float32], run: str, index: int, unit: tuple[int, int]
 ) -> NDArray[np.float32]:
-    del identity  # tells one model from another in the cache
-    return effective_field(_model, torch.from_numpy(x_chw)[None], index, *unit)
+    del run  # tells one run from another in the cache
+    return effective_field(_model, torch.from_numpy(_x_chw)[None], index, *unit)
 
 
 def _concentration(effective: NDArray[np.float32], inside: tuple[tuple[int, int], tuple[int, int]]) -> None:

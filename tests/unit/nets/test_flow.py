@@ -104,13 +104,46 @@ def test_a_long_vector_is_cut_and_says_how_long_it_was():
 def test_all_logits_count_however_many_there_are():
     x = torch.randn(1, 50, 100)
     flow = run_through(nn.Sequential(nn.Flatten()), x)
-    np.testing.assert_allclose(flow.probs, F.softmax(x.flatten().double(), 0).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(flow.softmax.probabilities, F.softmax(x.flatten().double(), 0).numpy(), rtol=1e-12)
 
 
 def test_maps_of_one_cell_are_numbers():
     pool = run_through(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), torch.ones(3, 4, 4)).layers[0]
     np.testing.assert_array_equal(pool.maps, [1, 1, 1])
     assert pool.shape == (3, 1, 1)
+
+
+def test_all_maps_of_a_layer_are_maps_also_when_they_have_one_cell():
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    np.testing.assert_array_equal(maps_of(net, torch.ones(3, 4, 4), 0), np.ones((3, 1, 1)))
+    np.testing.assert_array_equal(maps_of(net, torch.ones(3, 4, 4), 1), np.ones(3))
+
+
+def test_layers_behind_the_one_asked_for_do_not_run():
+    net = small_net()
+    assert maps_of(net, torch.rand(1, 9, 9), 1).shape == (2, 9, 9)  # the linear layer would refuse it
+    with pytest.raises(InputRejected):
+        maps_of(net, torch.rand(1, 9, 9), 3)
+
+
+def test_a_net_that_ends_in_maps_has_no_softmax():
+    assert run_through(nn.Conv2d(1, 3, 1), PICTURE).softmax is None
+    assert run_through(nn.Sequential(nn.Conv2d(1, 3, 1), nn.AdaptiveAvgPool2d(1)), PICTURE).softmax is not None
+    assert run_through(nn.Identity(), PICTURE).softmax is None
+
+
+def test_the_memory_taken_does_not_grow_with_the_number_of_layers():
+    """Each of 24 layers makes 4 MB; kept whole they would be 96 MB, and are 2.4 MB when reduced."""
+    net = nn.Sequential(*[nn.ReLU() for _ in range(24)])
+    x = torch.rand(16, 256, 256)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        run_through(net, x)
+    held, most = 0, 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    assert 4 * 2**20 < most < 40 * 2**20
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -123,7 +156,8 @@ def test_what_is_not_finite_is_reported(bad):
     assert conv.num_dead == 0
     assert not np.isfinite(conv.maps[0, 0, 1])
     assert not np.isfinite(conv.range).all()
-    np.testing.assert_array_equal(flow.probs, F.softmax(torch.from_numpy(flow.logits), 0).numpy())
+    expected = F.softmax(torch.from_numpy(flow.softmax.logits), 0).numpy()
+    np.testing.assert_array_equal(flow.softmax.probabilities, expected)
 
 
 def test_a_picture_comes_with_and_without_a_batch():
@@ -151,8 +185,8 @@ def test_a_run_ends_where_the_net_does(key):
     flow = run_through(net, x)
     with torch.inference_mode():
         logits = net(x[None])[0]
-    np.testing.assert_allclose(flow.logits, logits.numpy(), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(flow.probs, F.softmax(logits, 0).numpy(), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(flow.softmax.logits, logits.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(flow.softmax.probabilities, F.softmax(logits, 0).numpy(), rtol=1e-4, atol=1e-7)
     assert [layer.index for layer in flow.layers] == list(range(len(flow.layers)))
 
 
@@ -206,7 +240,7 @@ def test_the_net_is_given_back_as_it_was_after_a_failure():
 
 def test_dropout_is_off():
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.9)).train()
-    np.testing.assert_array_equal(run_through(net, PICTURE).logits, [0, 1, 2, 3])
+    np.testing.assert_array_equal(run_through(net, PICTURE).softmax.logits, [0, 1, 2, 3])
 
 
 def test_eight_threads_on_one_net_see_the_same():

@@ -81,6 +81,37 @@ def test_blocks_are_listed_after_what_is_inside_as_torchsummary_does():
     ]
 
 
+def kinds_listed(net, shape):
+    lines = torchsummary_text(summarize(net, shape), shape).splitlines()
+    return [line.split()[0] for line in lines[3 : lines.index("=" * 64, 3)]]
+
+
+def test_what_inherits_from_sequential_is_not_listed_as_torchsummary_does_not():
+    """The number of lines that torchsummary 1.5.1 prints for RegNetY-400MF, whose blocks inherit from Sequential."""
+    listed = kinds_listed(torchvision.models.regnet_y_400mf(), (3, 64, 64))
+    assert len(listed) == 269
+    assert not any(kind.startswith(("AnyStage", "SimpleStemIN", "BottleneckTransform")) for kind in listed)
+    assert "ResBottleneckBlock-21" in listed
+
+
+def test_a_block_that_runs_twice_is_listed_twice():
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(x) + x
+
+    block = Around()
+    assert kinds_listed(nn.Sequential(block, block, nn.Sequential()), (3, 4, 4)) == [
+        "Conv2d-1",
+        "Around-2",
+        "Conv2d-3",
+        "Around-4",
+    ]
+
+
 def test_shared_parameters_are_in_the_totals_once():
     norm = nn.BatchNorm2d(4)
     text = torchsummary_text(summarize(nn.Sequential(norm, norm), (4, 2, 2)), (4, 2, 2))

@@ -2,6 +2,8 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnlab.nets import ARCHITECTURES
 from cnnlab.nets.memory import inference_memory, training_memory
@@ -41,7 +43,9 @@ def test_a_small_net_by_hand():
     assert found.parameters == found.gradients == num_params * 4
     assert found.optimizer_state == 2 * num_params * 4
     assert found.saved == 3 * 4 * (36 + 2 * 16 + 2 * 4 + 2 * 4 * 2)
-    assert found.total == 4 * num_params * 4 + found.saved
+    # Most while ReLU runs: the picture, what the convolution made, which is still held, and what ReLU makes.
+    assert found.forward_peak == 3 * 4 * (36 + 2 * 16 + 2 * 16)
+    assert found.total == 4 * num_params * 4 + found.forward_peak
 
 
 @pytest.mark.parametrize(("optimizer", "numbers"), [("sgd", 0), ("momentum", 1), ("adam", 2)])
@@ -119,7 +123,8 @@ def test_the_peak_of_a_chain_by_hand():
     assert found.total == found.peak + 20 * 4
     net[1].inplace = True
     found = inference_memory(net, (1, 6, 6), 3)
-    assert (found.peak, found.peak_at) == (3 * 4 * (36 + 32 + 8), "2")
+    # Pooling also makes the places of its 8 maxima, of 8 bytes.
+    assert (found.peak, found.peak_at) == (3 * 4 * (36 + 32 + 8 + 2 * 8), "2")
 
 
 def test_a_way_around_is_held_until_the_sum():
@@ -136,6 +141,78 @@ def test_a_way_around_is_held_until_the_sum():
     found = inference_memory(Around(), (1, 10, 10), 1)
     # Picture 100; what `first` made, 200, is held; 200 from `second`, 200 from its second run or from the sum.
     assert found.peak == 4 * (100 + 200 + 200 + 200)
+
+
+class Held(TorchDispatchMode):
+    """Most bytes held at one time in a real run, weights left out."""
+
+    def __init__(self, net, x):
+        super().__init__()
+        self.own = {each.untyped_storage()._cdata for each in (*net.parameters(), *net.buffers())}
+        self.held = {}
+        self.most = 0
+        self.note(x)
+
+    def note(self, tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.own:
+            self.held[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        self.held = {key: held for key, held in self.held.items() if not held[0].expired()}
+        for each in made if isinstance(made, tuple) else [made]:
+            if isinstance(each, torch.Tensor):
+                self.note(each)
+        self.most = max(self.most, sum(num_bytes for _, num_bytes in self.held.values()))
+        return made
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (torchvision.models.squeezenet1_0(), (3, 96, 96)),
+        (torchvision.models.densenet121(), (3, 32, 32)),
+        (torchvision.models.resnet50(), (3, 64, 64)),
+        (torchvision.models.swin_t(), (3, 64, 64)),
+    ],
+)
+def test_what_is_held_at_one_time_is_what_a_real_run_holds(net, shape):
+    x = torch.rand(2, *shape)
+    with torch.no_grad(), Held(net, x) as in_use:
+        net.eval()(x)
+    assert inference_memory(net, shape, 2).peak == pytest.approx(in_use.most, rel=2e-3)
+    with Held(net, x) as training:
+        net.train()(x)
+    found = training_memory(net, shape, 2)
+    assert found.forward_peak == pytest.approx(training.most, rel=2e-3)
+    assert found.forward_peak >= found.saved
+
+
+def test_what_enters_a_block_is_held_until_the_block_ends():
+    """Its caller has it in a variable; two layers of the block make 200 numbers each beside the 200 that came in."""
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(1, 2, 1)
+            self.block = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
+
+        def forward(self, x):
+            x = self.first(x)
+            return self.block(x)
+
+    found = inference_memory(Outer(), (1, 10, 10), 1)
+    assert (found.peak, found.peak_at) == (4 * (100 + 200 + 200 + 200), "block.1")
+
+
+def test_training_takes_more_than_is_kept_when_the_way_there_does():
+    """Pooling to one number keeps little; the picture and what the first layer makes are there all the same."""
+    net = nn.Sequential(nn.AvgPool2d(1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 1))
+    found = training_memory(net, (1, 10, 10), 1, optimizer="sgd")
+    assert found.saved == 4
+    assert found.forward_peak == 4 * (100 + 100 + 1)
+    assert found.total == 2 * 2 * 4 + found.forward_peak
 
 
 def test_the_model_is_untouched():

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from cnnlab.errors import InputRejected
 from cnnlab.nets import ARCHITECTURES
 from cnnlab.nets.receptive_field import ReceptiveField, effective_field, receptive_fields
-from cnnlab.nets.tracing import trace_shapes
+from cnnlab.nets.tracing import output_of, trace_shapes
 
 
 def fields(net, shape):
@@ -223,6 +223,44 @@ def test_statistics_of_all_places_see_everything(layer, is_whole):
         assert (seen.size, seen.whole_image) == ((3, 3), is_whole)
 
 
+def test_statistics_that_training_has_left_see_nothing():
+    settled = nn.InstanceNorm2d(3, track_running_stats=True)
+    for_the_batch = nn.BatchNorm2d(3, track_running_stats=False)
+    fixed = Flow(lambda _, x: F.batch_norm(x, torch.zeros(3), torch.ones(3)))
+    for layer, is_whole in ((settled, False), (for_the_batch, True), (fixed, False)):
+        (seen,) = fields(layer, (3, 8, 8)).values()
+        assert (seen.size, seen.whole_image) == ((1, 1), is_whole)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"),
+        nn.CircularPad2d(1),
+        Flow(lambda _, x: F.pad(x, (1, 1, 1, 1), mode="circular")),
+        Flow(lambda _, x: torch.cat([x, x], axis=2)),
+        Flow(lambda _, x: x.transpose(2, 3)),
+        nn.ConvTranspose2d(1, 1, 2, stride=4),
+        nn.GLU(dim=3),
+    ],
+)
+def test_what_no_window_describes_is_not_known(layer):
+    """The opposite edge; rows twice; rows that are columns; outputs between the taps; halves of rows."""
+    assert list(fields(layer, (1, 8, 8)).values())[-1] is None
+
+
+def test_rows_and_columns_that_are_turned_back_are_known_again():
+    net = nn.Sequential(nn.Conv2d(1, 1, (3, 1)), Flow(lambda _, x: x.transpose(2, 3).relu().transpose(2, 3)))
+    seen = fields(net, (1, 8, 8))
+    assert seen["1.transpose"] is None
+    assert seen["1.transpose#2"].size == (3, 1)
+
+
+def test_what_numpy_calls_otherwise_is_understood():
+    seen = fields(Flow(lambda _, x: x.mean(axis=1, keepdims=True)), (3, 8, 8))["mean"]
+    assert (seen.size, seen.whole_image) == ((1, 1), False)
+
+
 @pytest.mark.parametrize(
     "way",
     [
@@ -305,6 +343,39 @@ def test_enlarging():
     # Output o of 2·6 lies over cell o/2; its kernel of 4 with stride 2 meets two cells.
     transposed = after(nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1))
     assert (transposed.size, transposed.jump) == ((8, 8), (2, 2))
+
+
+def test_shrinking_takes_the_cells_that_pytorch_takes():
+    def after(**settings):
+        return fields(nn.Upsample(**settings), (1, 12, 12))["Upsample"]
+
+    # Cells 0, 4, 8: rounded down. With "nearest-exact" 2, 6, 10.
+    assert after(scale_factor=0.25) == ReceptiveField(size=(1, 1), jump=(4, 4), start=(0.5, 0.5), whole_image=False)
+    assert after(scale_factor=0.25, mode="nearest-exact").window(1, 1) == (6, 6, 7, 7)
+    # 12 · 0.3 makes three cells, 1 / 0.3 apart and not 12 / 3.
+    assert after(scale_factor=0.3).jump == pytest.approx((10 / 3, 10 / 3))
+
+
+def test_constants_beside_the_rows_move_the_windows():
+    net = Flow(lambda _, x: torch.cat([torch.zeros(1, 1, 2, 8), x, torch.zeros(1, 1, 1, 8)], 2))
+    seen = fields(nn.Sequential(net, nn.Conv2d(1, 1, 3)), (1, 8, 8))
+    assert seen["0.cat"].window(2, 0) == (0, 0, 1, 1)
+    assert seen["1"].window(0, 0) == (-2, 0, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("way", "jump"),
+    [
+        (lambda _, x: x.mean((2, 3), keepdim=True).expand(1, 1, 5, 5), (0, 0)),
+        (lambda _, x: x.mean(2, keepdim=True).expand(1, 1, 5, 8), (0, 1)),
+        (lambda parts, x: parts[0](x), (1, 0)),
+    ],
+)
+def test_units_along_an_axis_that_was_gathered_all_see_the_same(way, jump):
+    seen = list(fields(Flow(way, nn.Linear(8, 4)), (1, 8, 8)).values())[-1]
+    assert seen.jump == jump
+    assert seen.window(3, 3)[2] <= 8
+    assert seen.window(3, 3)[3] <= 8
 
 
 # --- measured -----------------------------------------------------------------------------------------------------
@@ -411,6 +482,43 @@ def test_windows_of_random_nets_are_what_gradients_measure(net, data):
     assert found[3] <= right
     if top >= 0 and bottom <= 30 and left >= 0 and right <= 26:
         assert found == (top, left, bottom, right)
+
+
+ONE_BY_ONE = [
+    *[nn.Upsample(scale_factor=scale, mode="nearest") for scale in (0.25, 0.3, 0.75, 2)],
+    *[nn.Upsample(scale_factor=scale, mode="nearest-exact") for scale in (0.25, 1.5)],
+    *[nn.Upsample(scale_factor=scale, mode="bilinear") for scale in (1 / 3, 0.75, 3)],
+    nn.Upsample(scale_factor=(2, 0.5), mode="bicubic"),
+    nn.Upsample(size=(23, 7), mode="bilinear", align_corners=True),
+    nn.AdaptiveAvgPool2d((5, 20)),
+    nn.Sequential(nn.Conv2d(1, 4, 3), nn.PixelShuffle(2)),
+    nn.ConvTranspose2d(1, 1, 2, 2, 1),
+    nn.ConvTranspose2d(1, 1, 5, 4),
+    nn.ConvTranspose2d(1, 1, 3, 3, 1, dilation=2),
+    nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
+    Flow(lambda _, x: x.std(False).expand(1, 1, 4, 4)),
+    Flow(lambda _, x: x.logsumexp(1, True)),
+    Flow(lambda _, x: x[:, :, 1::2, -5:]),
+]
+
+
+@pytest.mark.parametrize("net", ONE_BY_ONE, ids=lambda net: str(net).replace("\n", ""))
+def test_no_unit_sees_more_than_a_cell_beside_its_window(net):
+    """Of each unit, by its gradient."""
+    x = torch.rand(1, 1, 12, 12, requires_grad=True)
+    calls = trace_shapes(net, (1, 12, 12))
+    seen = receptive_fields(calls)[-1]
+    made = output_of(positive(net), x, len(calls) - 1)[0].sum(0)
+    for row in range(made.shape[0]):
+        for col in range(made.shape[1]):
+            (gradient,) = torch.autograd.grad(made[row, col], x, retain_graph=True)
+            if gradient.any():
+                top, left, bottom, right = extent(gradient[0].sum(0).numpy())
+                window = seen.window(row, col)
+                assert window[0] < top + 1
+                assert window[1] < left + 1
+                assert window[2] > bottom - 1
+                assert window[3] > right - 1
 
 
 def test_the_effective_field_of_a_linear_net_is_its_kernel():

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from cnnlab.errors import InputRejected, ResourceExhausted
 from cnnlab.nets.spec import NetSpec, layer
-from cnnlab.nets.store import MAX_NETS, Saved, delete, load, names, save
+from cnnlab.nets.store import MAX_NETS, Saved, delete, exists, load, names, save
 
 OWNER, OTHER = "a" * 16, "0123456789abcdef"
 
@@ -57,8 +58,19 @@ def test_a_deleted_net_is_gone_and_deleting_it_again_does_nothing(data: Path) ->
     assert files(data) == []
 
 
+def test_a_net_exists_from_saving_to_deleting_for_its_owner_alone() -> None:
+    assert not exists(OWNER, "caf\u00e9")
+    save(OWNER, net("caf\u00e9"))
+    assert exists(OWNER, "caf\u00e9")
+    assert exists(OWNER, "cafe\u0301")
+    assert not exists(OTHER, "caf\u00e9")
+    delete(OWNER, "caf\u00e9")
+    assert not exists(OWNER, "caf\u00e9")
+
+
 def test_looking_leaves_no_trace(data: Path) -> None:
     assert names(OWNER) == ()
+    assert not exists(OWNER, "Mine")
     delete(OWNER, "Mine")
     assert not data.exists()
 
@@ -85,8 +97,9 @@ def test_names_people_write_are_all_different_nets(data: Path) -> None:
 
 
 def test_one_letter_in_two_spellings_is_one_name() -> None:
-    save(OWNER, net("caf\u00e9", 1))
-    save(OWNER, net("cafe\u0301", 2))
+    assert save(OWNER, net("caf\u00e9", 1)) == "caf\u00e9"
+    assert save(OWNER, net("cafe\u0301", 2)) == "caf\u00e9", "the name by which the list knows it"
+    assert names(OWNER) == (Saved("caf\u00e9"),)
     assert load(OWNER, "caf\u00e9") == load(OWNER, "cafe\u0301") == net("caf\u00e9", 2)
 
 
@@ -105,6 +118,7 @@ def test_owners_are_ids(owner: str, data: Path) -> None:
     for call in (
         lambda: save(owner, net("Mine")),
         lambda: names(owner),
+        lambda: exists(owner, "Mine"),
         lambda: load(owner, "Mine"),
         lambda: delete(owner, "Mine"),
     ):
@@ -136,11 +150,38 @@ def test_a_damaged_file_is_listed_as_such_and_can_be_deleted(content: bytes, dat
     assert broken.name == path.stem
     assert broken.fault.startswith("The file is damaged: ")
     assert sound == Saved("Sound")
+    assert not exists(OWNER, "Broken")
+    assert exists(OWNER, "Sound")
     for name in ("Broken", broken.name):
         with pytest.raises(InputRejected, match=r"is damaged\. Delete it and save it anew"):
             load(OWNER, name)
     delete(OWNER, broken.name)
     assert names(OWNER) == (sound,)
+
+
+def test_a_net_that_is_damaged_and_mended_while_the_lab_runs_is_listed_as_it_is(data: Path) -> None:
+    save(OWNER, net("Mine"))
+    assert names(OWNER) == (Saved("Mine"),)
+    (path,) = files(data)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    (broken,) = names(OWNER)
+    assert broken.fault.startswith("The file is damaged: ")
+    path.write_bytes(whole)
+    assert names(OWNER) == (Saved("Mine"),)
+
+
+def test_a_long_list_is_checked_once_and_then_costs_next_to_nothing() -> None:
+    layers = (layer("conv", out_channels=8, kernel_size=3, padding=1), layer("relu")) * 150
+    for number in range(MAX_NETS):
+        save(OWNER, NetSpec(f"Net {number}", (8, 8, 8), layers))
+    start = time.perf_counter()
+    listed = names(OWNER)
+    first = time.perf_counter() - start
+    assert len(listed) == MAX_NETS
+    start = time.perf_counter()
+    assert names(OWNER) == listed
+    assert time.perf_counter() - start < first / 10  # 0.5 ms after 220 ms on one core
 
 
 def test_a_file_under_another_name_is_listed_as_such(data: Path) -> None:
@@ -155,7 +196,9 @@ def test_other_files_are_left_alone(data: Path) -> None:
     folder = files(data)[0].parent
     for name in (".x.tmp", "notes.txt", "Strange Name.json"):
         (folder / name).write_text("x")
+    (folder / "folder.json").mkdir()
     assert names(OWNER) == (Saved("Mine"),)
+    assert not exists(OWNER, "folder")
 
 
 def test_fifty_nets_fit_and_one_of_them_can_still_be_replaced() -> None:

@@ -10,13 +10,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnlab.errors import InputRejected
 from cnnlab.nets import ARCHITECTURES
 from cnnlab.nets.skeletons import on_meta
 from cnnlab.nets.summary import legal_sizes, summarize, totals
-from cnnlab.nets.tracing import DoesNotFit
+from cnnlab.nets.tracing import DoesNotFit, trace_shapes
 
 every_net = pytest.mark.parametrize("key", ARCHITECTURES)
 
@@ -220,6 +221,64 @@ def test_layers_that_did_not_run_are_listed_last_and_counted():
     ]
     total = totals(facts)
     assert (total.num_params, total.num_unused, total.num_layers) == (25, 23, 1)
+
+
+class Transformed(nn.Module):
+    """Weights that a function makes or that are no parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.normed = parametrizations.weight_norm(nn.Conv2d(3, 6, 3))
+        self.register_buffer("kernel", torch.ones(6, 6, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(6))
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = F.conv2d(self.normed(x), self.kernel)
+        x = F.conv2d(x, self.normed.weight[:, :1], self.bias * 2, groups=6)
+        windows = x.view(6, 2, 3, 2, 3).permute(1, 3, 2, 4, 0).reshape(4, 9, 6)
+        return self.fc(windows).reshape(1, -1)
+
+
+def test_formulas_that_would_not_come_to_the_number_are_left_out():
+    normed, constant, *others = summarize(Transformed(), (3, 10, 10))
+    # 6·3·3·3 directions, 6 lengths and 6 biases.
+    assert (normed.num_params, normed.params_formula, normed.params_symbols) == (174, "", "")
+    assert normed.macs_formula == "8·8·3·3·3·6 = 10,368"
+    assert (constant.num_params, constant.params_formula, constant.params_symbols) == (0, "", "")
+    assert constant.macs_formula == "8·8·1·1·6·6 = 2,304"
+    linear = next(fact for fact in others if fact.kind == "Linear")
+    # Four windows of nine tokens out of one picture.
+    assert (linear.macs_formula, linear.macs_symbols) == ("36·6·4 = 864", "T·Nᵢₙ·Nₒᵤₜ")
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (torchvision.models.swin_t(), (3, 64, 64)),
+        (torchvision.models.swin_v2_t(), (3, 64, 64)),
+        (torchvision.models.vit_b_16(image_size=32), (3, 32, 32)),
+        (torchvision.models.convnext_tiny(), (3, 64, 64)),
+        (Transformed(), (3, 10, 10)),
+    ],
+)
+def test_no_formula_is_false_in_nets_written_in_other_ways(net, shape):
+    facts = summarize(net, shape)
+    own = dict(net.named_parameters())
+    read = {call.name: sum(own[name].numel() for name in call.parameters) for call in trace_shapes(net, shape)}
+    for fact in facts:
+        if "=" in fact.shape_formula:
+            assert all(left == right for left, right in worked_out(fact.shape_formula))
+        if fact.params_formula:
+            assert worked_out(fact.params_formula) == [(read[fact.name],) * 2]
+        if fact.macs_formula:
+            assert worked_out(fact.macs_formula) == [(fact.macs,) * 2]
+        for text, symbols in (
+            (fact.shape_formula, fact.shape_symbols),
+            (fact.params_formula, fact.params_symbols),
+            (fact.macs_formula, fact.macs_symbols),
+        ):
+            assert bool(text) == bool(symbols)
 
 
 # --- references ---------------------------------------------------------------------------------------------------

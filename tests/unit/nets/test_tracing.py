@@ -14,8 +14,9 @@ from torch.nn.utils import parametrizations, prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnlab.errors import InputRejected, ResourceExhausted, Unsupported
+from cnnlab.nets import counting
 from cnnlab.nets.skeletons import on_meta, skeleton
-from cnnlab.nets.tracing import DoesNotFit, trace, trace_shapes
+from cnnlab.nets.tracing import DoesNotFit, output_of, trace, trace_shapes
 
 
 class Mixed(nn.Module):
@@ -78,6 +79,13 @@ def assert_untouched(model, before):
     assert after == before
 
 
+def seen(model, x, **options):
+    """The calls of a run, and what each had made when it was done."""
+    outputs = []
+    calls = trace(model, x, watch=lambda _, output: outputs.append(output.clone()), **options)
+    return calls, outputs
+
+
 def shapes(calls):
     return [(call.name, call.kind, call.inputs, call.output_shape, call.macs, call.parameters) for call in calls]
 
@@ -116,8 +124,12 @@ def test_a_residual_block_joins_its_two_ways():
     assert [list(calls)[at] for at in plain.inputs] == ["layer1.0.bn2", "maxpool"]
     assert [list(calls)[at] for at in shrinking.inputs] == ["layer2.0.bn2", "layer2.0.downsample.1"]
     downsample = calls["layer2.0.downsample.1"]
-    assert downsample.scope == ("layer2", "layer2.0", "layer2.0.downsample")
-    assert downsample.scope_kinds == ("Sequential", "BasicBlock", "Sequential")
+    first = calls["layer2.0.conv1"].index
+    assert [(each.path, each.kind, each.is_sequential, each.first) for each in downsample.blocks] == [
+        ("layer2", "Sequential", True, first),
+        ("layer2.0", "BasicBlock", False, first),
+        ("layer2.0.downsample", "Sequential", True, calls["layer2.0.downsample.0"].index),
+    ]
     assert calls["layer1.0.relu#2"].kind == "ReLU"
 
 
@@ -196,6 +208,23 @@ def test_shared_layers_and_parameters_keep_one_name():
     ]
 
 
+def test_a_block_that_runs_twice_is_told_apart():
+    block = Net(lambda net, x: net.conv(x) + x, conv=nn.Conv2d(2, 2, 1))
+    calls = trace_shapes(nn.Sequential(block, block), (2, 4, 4))
+    assert [[(each.path, each.first) for each in call.blocks] for call in calls] == [
+        [("0", 0)],
+        [("0", 0)],
+        [("0", 2)],
+        [("0", 2)],
+    ]
+
+
+def test_what_numpy_calls_otherwise_has_one_name():
+    calls = trace_shapes(Net(lambda _, x: x.swapaxes(axis0=2, axis1=3).mean(axis=1, keepdims=True)), (2, 4, 4))
+    assert (calls[0].settings["dim0"], calls[0].settings["dim1"]) == (2, 3)
+    assert (calls[1].settings["dim"], calls[1].settings["keepdim"]) == (1, True)
+
+
 def test_a_function_whose_name_a_layer_has_gets_another():
     calls = trace_shapes(Net(lambda net, x: torch.relu(net.relu(x)), relu=nn.ReLU()), (1, 4, 4))
     assert [call.name for call in calls] == ["relu", "relu#2"]
@@ -247,14 +276,14 @@ def test_attention_is_counted_though_pytorch_would_hide_it():
 @pytest.mark.parametrize(
     "net", [Mixed(), torchvision.models.mobilenet_v3_small(), torchvision.models.googlenet(init_weights=False)]
 )
-def test_kept_outputs_are_what_the_layers_made(net):
+def test_outputs_seen_are_what_the_layers_made(net):
     """Also where the next layer would have overwritten them."""
     torch.manual_seed(0)
     x = torch.rand(2, *((1, 28, 28) if isinstance(net, Mixed) else (3, 64, 64)))
-    seen = {}
+    expected = {}
 
     def note(name, output):
-        seen.setdefault(name, output.clone())
+        expected.setdefault(name, output.clone())
 
     plain = copy.deepcopy(net).eval()
     for name, module in plain.named_modules():
@@ -262,26 +291,37 @@ def test_kept_outputs_are_what_the_layers_made(net):
             module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
     with torch.no_grad():
         result = plain(x)
-        calls = trace(net, x, keep_outputs=True)
-    for call in calls:
+        calls, outputs = seen(net, x)
+    for call, output in zip(calls, outputs, strict=True):
         if call.module is not None and "#" not in call.name:
-            torch.testing.assert_close(call.output, seen[call.name])
-    torch.testing.assert_close(calls[-1].output, result)
-    assert [call.output_shape for call in calls] == [tuple(call.output.shape) for call in calls]
+            torch.testing.assert_close(output, expected[call.name])
+    torch.testing.assert_close(outputs[-1], result)
+    assert [call.output_shape for call in calls] == [tuple(output.shape) for output in outputs]
 
 
-def test_functions_that_overwrite_leave_kept_outputs_alone():
+def test_functions_that_overwrite_are_seen_one_by_one():
     x = torch.linspace(-1, 1, 9).view(1, 1, 3, 3)
-    calls = trace(Net(lambda _, x: F.relu((x * 2).add_(1), inplace=True)), x, keep_outputs=True)
-    for call, expected in zip(calls, (x * 2, x * 2 + 1, F.relu(x * 2 + 1)), strict=True):
-        torch.testing.assert_close(call.output, expected)
+    _, outputs = seen(Net(lambda _, x: F.relu((x * 2).add_(1), inplace=True)), x)
+    for output, expected in zip(outputs, (x * 2, x * 2 + 1, F.relu(x * 2 + 1)), strict=True):
+        torch.testing.assert_close(output, expected)
+
+
+def test_the_output_of_one_call_is_had_without_running_the_rest():
+    def broken(net, x):
+        raise AssertionError
+
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), Net(broken))
+    x = torch.rand(1, 1, 5, 5)
+    torch.testing.assert_close(output_of(net, x, "0"), net[0](x))
+    torch.testing.assert_close(output_of(net, x, 1), net[0](x).relu())
+    assert output_of(net[:2], x, 2) is None
+    assert output_of(net[:2], x, "2") is None
 
 
 def test_gradients_reach_the_picture_and_stay_away_from_the_parameters():
     model = Mixed()
     x = torch.rand(1, 1, 28, 28, requires_grad=True)
-    calls = trace(model, x, keep_outputs=True)
-    calls[-1].output.sum().backward()
+    output_of(model, x, "fc").sum().backward()
     expected = torch.autograd.grad(model.eval()(x).sum(), x)[0]
     torch.testing.assert_close(x.grad, expected)
     assert all(each.grad is None for each in model.parameters())
@@ -304,8 +344,11 @@ def test_the_mode_of_the_caller_or_of_the_net_changes_nothing():
     with torch.inference_mode():
         assert shapes(trace(Mixed(), torch.rand(1, 1, 28, 28))) == expected
         assert shapes(trace_shapes(Mixed(), (1, 28, 28))) == expected
-        assert not trace(Mixed(), torch.rand(1, 1, 28, 28), keep_outputs=True)[0].output.requires_grad
+        assert not output_of(Mixed(), torch.rand(1, 1, 28, 28), 0).requires_grad
     assert [call.name for call in trace(Net(way), torch.rand(1, 1, 2, 2))] == ["mul", "add", "relu"]
+    same = Net(lambda _, x: x.view(x.shape).mul(2))
+    with torch.inference_mode():
+        assert [call.name for call in trace(same, torch.rand(1, 1, 2, 2))] == ["mul"]
 
 
 def test_too_little_memory_is_told():
@@ -318,21 +361,21 @@ def test_hooks_that_make_the_weights_run_and_others_do_not():
     prune.l1_unstructured(pruned[0], "weight", amount=0.5)
     with torch.no_grad():
         pruned[0].weight_orig.mul_(3)
-    seen = []
-    pruned[0].register_forward_hook(lambda *_: seen.append("forward"))
-    pruned[0].register_forward_pre_hook(lambda *_: seen.append("before"))
+    ran = []
+    pruned[0].register_forward_hook(lambda *_: ran.append("forward"))
+    pruned[0].register_forward_pre_hook(lambda *_: ran.append("before"))
     x = torch.rand(1, 1, 5, 5)
-    (call,) = trace(pruned, x, keep_outputs=True)
-    assert seen == []
-    torch.testing.assert_close(call.output, pruned(x))
+    _, (output,) = seen(pruned, x)
+    assert ran == []
+    torch.testing.assert_close(output, pruned(x))
 
 
 def test_normalised_weights_count_as_one_layer():
     net = nn.Sequential(parametrizations.weight_norm(nn.Conv2d(1, 2, 3)))
     x = torch.rand(1, 1, 5, 5)
-    (call,) = trace(net, x, keep_outputs=True)
+    (call,), (output,) = seen(net, x)
     assert (call.kind, call.operation, call.macs) == ("Conv2d", "conv2d", 3 * 3 * 3 * 3 * 2)
-    torch.testing.assert_close(call.output, net(x))
+    torch.testing.assert_close(output, net(x))
     assert shapes(trace_shapes(net, (1, 5, 5))) == shapes([call])
 
 
@@ -340,22 +383,24 @@ def test_training_uses_the_batch_and_leaves_the_running_statistics_alone():
     net = nn.Sequential(nn.BatchNorm2d(2)).eval()
     x = torch.rand(4, 2, 3, 3) * 7 + 5
     before = fingerprint(net)
-    (call,) = trace(net, x, train=True, keep_outputs=True)
+    _, (output,) = seen(net, x, train=True)
     assert_untouched(net, before)
-    assert float(call.output.mean().detach()) == pytest.approx(0, abs=1e-5)
+    assert float(output.mean().detach()) == pytest.approx(0, abs=1e-5)
 
 
 def test_whatever_watches_sees_each_call_as_it_comes_and_may_end_the_run():
-    seen = []
+    watched = []
 
     def watch(call, output):
-        seen.append((call.name, tuple(output.shape), float((output @ output.transpose(-1, -2)).mean().detach()) >= 0))
+        watched.append(
+            (call.name, tuple(output.shape), float((output @ output.transpose(-1, -2)).mean().detach()) >= 0)
+        )
         if call.name == "relu":
             raise KeyError("enough")
 
     with pytest.raises(KeyError, match="enough"):
         trace(Mixed(), torch.rand(1, 1, 28, 28), watch=watch)
-    assert seen == [("conv", (1, 4, 26, 26), True), ("relu", (1, 4, 26, 26), True)]
+    assert watched == [("conv", (1, 4, 26, 26), True), ("relu", (1, 4, 26, 26), True)]
 
 
 def test_watching_is_not_counted():
@@ -423,7 +468,7 @@ def test_without_values_the_same_fits_and_the_shapes_are_those_of_a_real_run(net
     x = torch.zeros(1, 3, 14, 11)
     try:
         with torch.no_grad():
-            expected = [tuple(call.output.shape) for call in trace(net, x, keep_outputs=True)]
+            expected = [tuple(output.shape) for output in seen(net, x)[1]]
             assert expected[-1] == tuple(net.eval()(x).shape)
     except DoesNotFit as real:
         with pytest.raises(DoesNotFit, match=re.escape(str(real))):
@@ -442,6 +487,29 @@ def test_many_threads_may_trace_one_model():
     assert_untouched(model, before)
 
 
+def test_another_thread_may_empty_the_memory_of_shapes_at_any_time(monkeypatch):
+    class Emptied(dict):
+        """Is emptied after each look into it."""
+
+        looks = 0
+
+        def __contains__(self, key):
+            return self.get(key) is not None
+
+        def get(self, key, default=None):
+            found = super().get(key, default)
+            self.looks += found is not None
+            self.clear()
+            return found
+
+    memory = Emptied()
+    monkeypatch.setattr(counting, "_remembered", memory)
+    model = nn.Sequential(*[nn.Conv2d(2, 2, 1) for _ in range(6)])
+    calls = trace(model, torch.empty(1, 2, 8, 8, device="meta"))
+    assert [call.macs for call in calls] == [256] * 6
+    assert memory.looks > 0
+
+
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("side", [32, 4])
@@ -454,7 +522,7 @@ def test_the_model_is_untouched_after_success_and_after_failure(train, device, s
     before = fingerprint(model)
     x = torch.rand(2, 3, side, side).to(device)
     if side == 32:
-        trace(model, x, train=train, keep_outputs=True)
+        seen(model, x, train=train)
     else:
         with pytest.raises(DoesNotFit):
             trace(model, x, train=train)

@@ -20,9 +20,10 @@ import pytest
 import torch
 from torch import nn
 
+from cnnlab import downloading
 from cnnlab.errors import InputRejected, ResourceExhausted, RunFailed
 from cnnlab.images import IMAGENET, Preprocessing
-from cnnlab.nets import ARCHITECTURES, Weights, build_seeded, downloading, is_downloaded, load_weights, weights_for
+from cnnlab.nets import ARCHITECTURES, Weights, build_seeded, is_downloaded, load_weights, weights_for
 from cnnlab.nets.weights import BUNDLED, bundled_weights, read_bundled, save_bundled
 
 GREY = Preprocessing(resize=(28, 28), channels="grey", mean=(0.1307,), std=(0.3081,))

@@ -8,9 +8,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cnnlab.errors import InputRejected
-from cnnlab.nets.spec import LayerSpec, NetSpec, SpecError, build, check, label, layer, num_params, shapes, walk
+from cnnlab.nets.spec import (
+    LAYER_KINDS,
+    LayerSpec,
+    NetSpec,
+    SpecError,
+    build,
+    check,
+    label,
+    layer,
+    num_params,
+    shapes,
+    walk,
+)
 from tests.unit.nets.spec import generated
 
 
@@ -215,6 +228,13 @@ def test_a_nested_layer_is_named_with_the_block_around_it() -> None:
         NetSpec("", (3, 4, 4), (layer("relu"), layer("relu"), residual(conv(), conv(8, 5))))
 
 
+def test_numbers_too_long_for_python_to_write_are_named_in_words() -> None:
+    (problem,) = check([conv(10**5000)], (3, 8, 8)).problems
+    assert "has out_channels a number of more than 400 digits; it takes" in problem.message
+    (problem,) = check([conv(padding=(-(10**5000), 1))], (3, 8, 8)).problems
+    assert "has padding a number of more than 400 digits × 1; it takes" in problem.message
+
+
 def test_all_faulty_parameters_are_found_and_shapes_only_up_to_the_first() -> None:
     layers = (
         conv(8, 40),
@@ -274,6 +294,59 @@ def test_four_hundred_layers_are_taken_nested_ones_counted() -> None:
     NetSpec("", (1, 4, 4), (layer("residual", body=body), layer("residual", body=body)))
     with pytest.raises(SpecError, match="more than 400 layers"):
         NetSpec("", (1, 4, 4), (layer("residual", body=body), layer("residual", body=[*body, layer("relu")])))
+
+
+def test_the_work_of_one_pass_by_hand() -> None:
+    # 20 · (8 · 4 · 3 · 3 + 8 · 3 · 3) · 512 · 512, which is 1.9 billion.
+    some = [conv(8, 3, padding=1, groups=2), layer("max_pool", kernel_size=3, stride=1, padding=1)] * 20
+    assert not check(some, (8, 512, 512)).problems
+    # 127 · 127 · 8 · 8 · 512 · 512, which is 270.6 billion.
+    (problem,) = check([*some, conv(8, 127, padding=63), layer("relu")], (8, 512, 512)).problems
+    assert problem.position == (41,)
+    assert problem.message == (
+        "Layer 41 (Conv 127 × 127) takes 270.6 billion multiply-adds for one picture and brings the net to "
+        "272.5 billion; the lab takes up to 200 billion. Use a smaller window, fewer channels, or stride or pooling "
+        "before it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "number"),
+    [
+        ([conv(1, 1001, padding=500)] * 100, 1),
+        # 181 · 181 · 1024 · 1024 are 34.4 billion: the sixth is too many.
+        ([conv(1, 181, padding=90)] * 100, 6),
+        ([conv(1, 181, padding=90, name="one"), *[layer("reuse", of="one")] * 99], 6),
+        ([layer("max_pool", kernel_size=181, stride=1, padding=90)] * 100, 6),
+        ([layer("avg_pool", kernel_size=181, stride=1, padding=90)] * 100, 6),
+        # 4000 · 1024 · 1024 are 4.2 billion.
+        ([layer("local_response_norm", size=4000)] * 100, 48),
+    ],
+)
+def test_a_pass_that_would_not_end_is_refused(layers: list[LayerSpec], number: int) -> None:
+    (problem,) = check(layers, (1, 1024, 1024)).problems
+    assert problem.position == (number,)
+    assert "the lab takes up to 200 billion" in problem.message
+
+
+def test_the_work_inside_blocks_counts() -> None:
+    block = residual(conv(1, 181, padding=90), conv(1, 181, padding=90), shortcut=(conv(1, 181, padding=90),))
+    (problem,) = check([block] * 10, (1, 1024, 1024)).problems
+    assert problem.position == (2, "shortcut", 1)
+
+
+def test_multiply_adds_are_half_of_the_flops_that_pytorch_counts() -> None:
+    layers = (
+        conv(8, 3, stride=(2, 1), padding=1, groups=2),
+        layer("conv", out_channels=6, kernel_size=(3, 5), dilation=2, padding=2),
+        layer("flatten"),
+        layer("linear", out_features=7),
+    )
+    spec = NetSpec("", (4, 17, 13), layers)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        build(spec)(torch.zeros(1, *spec.input_shape))
+    num_macs = [LAYER_KINDS[one.layer.kind].num_macs(one.layer, one.in_shape, one.out_shape) for one in spec.steps]
+    assert 2 * sum(num_macs) == counter.get_total_flops()
 
 
 def test_checking_the_longest_net_takes_no_time_to_speak_of() -> None:

@@ -1,5 +1,6 @@
 """JSON and YAML: short, exact there and back, and proof against what people and attackers put in."""
 
+import datetime
 import json
 import time
 from collections.abc import Callable
@@ -12,12 +13,17 @@ from hypothesis import strategies as st
 
 from cnnlab.nets.spec import (
     LAYER_KINDS,
+    LayerSpec,
     NetSpec,
     SpecError,
+    check,
     from_json,
     from_plain,
     from_yaml,
     layer,
+    layer_to_plain,
+    layers_from_yaml,
+    layers_to_yaml,
     to_json,
     to_plain,
     to_yaml,
@@ -177,6 +183,38 @@ def test_refusals_say_where_and_what(read: Callable[[str], NetSpec], text: str, 
     assert says in str(refusal.value)
 
 
+@READERS
+@pytest.mark.parametrize(
+    "number", ["1" * 14, "9" * 5000, "0x" + "F" * 5000, "-0b" + "1" * 5000, "0" + "7" * 5000, "1" + ":59" * 5000]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{"input_shape": [1, 8, 8], "layers": [{{"kind": "conv", "out_channels": {}, "kernel_size": 3}}]}}',
+        '{{"input_shape": [1, 8, {}], "layers": ["relu"]}}',
+        '{{"name": {}, "input_shape": [1, 8, 8], "layers": ["relu"]}}',
+        "{}",
+    ],
+)
+def test_numbers_of_any_length_are_refused_with_words(read: Callable[[str], NetSpec], number: str, text: str) -> None:
+    with pytest.raises(SpecError) as refusal:
+        read(text.format(number))
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_number_larger_than_anything_in_a_net_is_said_to_be_that() -> None:
+    text = '{"input_shape": [1, 8, 9999999999999], "layers": ["relu"]}'
+    with pytest.raises(SpecError, match="This is not a net: a number is larger than anything in a net"):
+        from_json(text)
+    with pytest.raises(SpecError, match=r"Line 1, column 24: .*\(a number is larger than anything in a net\)"):
+        from_yaml(text)
+
+
+def test_a_name_that_looks_like_a_number_stays_a_name() -> None:
+    spec = NetSpec("1e5", (1, 4, 4), (layer("relu"),))
+    assert from_yaml(to_yaml(spec)) == spec
+
+
 def test_small_numbers_can_be_written_without_a_dot() -> None:
     text = "{input_shape: [1, 8, 8], layers: [{kind: batch_norm, eps: 1e-3}]}"
     assert from_yaml(text).layers == (layer("batch_norm", eps=0.001),)
@@ -189,3 +227,106 @@ def test_an_alias_bomb_costs_nothing() -> None:
     with pytest.raises(SpecError, match="aliases"):
         from_yaml("\n".join(lines))
     assert time.perf_counter() - start < 1
+
+
+# --- drafts ---------------------------------------------------------------------------------------------------------
+
+DRAFT = """\
+- foo
+- {kind: bar, name: 5, x: [1, null]}
+- {kind: conv, foo: 1}
+- {kind: conv, out_channels: many, kernel_size: [1, 2, 3], bias: 1}
+- {kind: residual, body: 5}
+- kind: residual
+  body:
+  - foo
+  - {kind: max_pool, stride: 2}
+  shortcut: conv
+"""
+
+
+def test_what_no_layer_takes_is_kept_in_a_draft_as_it_was_written() -> None:
+    assert layers_to_yaml(layers_from_yaml(DRAFT)) == DRAFT
+    assert [layer_to_plain(one) for one in layers_from_yaml(DRAFT)] == yaml.safe_load(DRAFT)
+
+
+def test_a_body_that_is_no_list_of_layers_can_be_edited() -> None:
+    (block,) = layers_from_yaml("- {kind: residual, body: 5}")
+    with pytest.raises(SpecError, match="Layers are a list"):
+        layers_from_yaml(layers_to_yaml(block["body"]))
+
+
+def test_a_fault_that_equals_the_usual_value_is_not_lost() -> None:
+    conv = layer("conv", out_channels=1, kernel_size=1, stride=True, padding=[None, None])
+    assert layer_to_plain(conv) == {
+        "kind": "conv",
+        "out_channels": 1,
+        "kernel_size": 1,
+        "stride": True,
+        "padding": [None, None],
+    }
+
+
+def test_a_value_that_stands_in_two_layers_is_written_twice() -> None:
+    (one,) = layers_from_yaml("- {kind: foo, x: [1, 2]}")
+    assert layers_to_yaml([one, one]) == "- {kind: foo, x: [1, 2]}\n" * 2
+
+
+nonsense = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from([1e15, "1e5", "<<", "=", "null", "0x1F", "a: b", "- a", "#", *LAYER_KINDS])
+    | st.text(max_size=4)
+    | st.dates()
+    | st.datetimes(timezones=st.none() | st.just(datetime.timezone(datetime.timedelta(hours=-5)))),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3) | st.integers() | st.none(), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+
+
+@st.composite
+def nonsense_layers(draw: st.DrawFn, depth: int = 0) -> object:
+    """A layer of any kind, with nonsense in parameters that it has and does not have, and layers in its parts."""
+    kind = draw(st.sampled_from([*LAYER_KINDS, "residual", "conv", "max_pool"]) | st.text(max_size=4))
+    known = [param.name for param in LAYER_KINDS[kind].params] if kind in LAYER_KINDS else []
+    inside = st.lists(nonsense_layers(depth + 1), max_size=3) if depth < 6 else nonsense
+    fields = draw(st.dictionaries(st.sampled_from([*known, "name", "x", "kind"]), nonsense | inside, max_size=4))
+    return draw(st.sampled_from([{**fields, "kind": kind}, {"kind": kind, **fields}, kind]))
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(nonsense_layers() | nonsense, max_size=4))
+def test_any_draft_goes_there_and_back_or_is_refused_with_words(plain: list[object]) -> None:
+    with suppress(SpecError):
+        layers = layers_from_yaml(yaml.safe_dump(plain))
+        # As written, because NaN is not equal to itself.
+        assert repr(layers_from_yaml(layers_to_yaml(layers))) == repr(layers)
+        assert check(layers, (3, 8, 8)).problems or NetSpec("", (3, 8, 8), layers)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("{}[]:,-\"' \nabkln0123xe!&*|>.<=?_", max_size=60).map("- {}".format))
+def test_any_text_gives_a_draft_or_words(text: str) -> None:
+    with suppress(SpecError):
+        layers = layers_from_yaml(text)
+        assert repr(layers_from_yaml(layers_to_yaml(layers))) == repr(layers)
+
+
+def test_a_draft_has_as_many_layers_as_a_net_nested_ones_counted() -> None:
+    body = f"- {{kind: residual, body: [{', '.join(['relu'] * 199)}]}}\n"
+    layers = layers_from_yaml(body * 2)
+    assert layers == (layer("residual", body=[layer("relu")] * 199),) * 2
+    assert all(isinstance(one, LayerSpec) for one in layers)
+    for text in (body * 2 + "- relu", "- relu\n" * 401):
+        with pytest.raises(SpecError, match="The net has 401 layers, nested ones counted; the lab takes up to 400"):
+            layers_from_yaml(text)
+
+
+def test_a_draft_nested_without_end_is_refused() -> None:
+    with pytest.raises(SpecError, match="nested more than 50 deep"):
+        layers_from_yaml("- {kind: foo, x: " + "[" * 60 + "]" * 60 + "}")

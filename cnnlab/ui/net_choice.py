@@ -1,0 +1,110 @@
+"""Choosing the current net and its weights, from the sidebar of every page."""
+
+import streamlit as st
+
+from cnnlab.errors import LabError
+from cnnlab.nets import ARCHITECTURES, Weights, fetch_weights, is_downloaded, weights_for
+from cnnlab.ui import nets, workbench
+from cnnlab.ui.nets import CurrentNet
+from cnnlab.ui.text import plain
+from cnnlab.ui.workbench import SEED, WEIGHTS
+
+_TOLD = "workbench.net-told"
+
+
+def follow() -> None:
+    """Let the sidebar say what a part of the page has changed, when it says something else."""
+    net = nets.current()
+    now = _told(net)
+    if st.session_state.get(_TOLD, now) != now:
+        st.rerun()
+
+
+def show() -> None:
+    """Draw the net's part of the workbench, for the sidebar."""
+    net = nets.current()
+    st.session_state[_TOLD] = _told(net)
+    st.markdown(st.session_state[_TOLD])
+    if st.button("Change net", key="workbench.change-net", icon=":material/account_tree:", width="stretch"):
+        _change()
+
+
+def _told(net: CurrentNet) -> str:
+    return f"**{plain(net.label)}**  \n{plain(_source(net))}"
+
+
+def _source(net: CurrentNet) -> str:
+    weights = nets.chosen_weights(net, net.num_classes, net.input_shape[0])
+    if weights is None or not is_downloaded(weights):
+        return f"random weights, seed {st.session_state[SEED.key]}"
+    return weights.label
+
+
+@st.dialog("Change net", width="large")
+def _change() -> None:
+    net = nets.current()
+    options = nets.choices()
+    keys = list(options)
+    key = st.selectbox("Net", keys, index=keys.index(net.key), format_func=options.__getitem__, help="Type to search.")
+    if entry := ARCHITECTURES.get(key):
+        st.caption(f"{entry.family} · {entry.year} · {plain(entry.paper)}")
+        st.markdown(plain(entry.lesson))
+    offered = weights_for(key) if key in ARCHITECTURES else {}
+    named = {name: _offer(weights) for name, weights in offered.items()} | {nets.RANDOM: "Random, drawn from a seed"}
+    here = [name for name, weights in offered.items() if is_downloaded(weights)]
+    wanted = st.session_state[WEIGHTS.key] if key == net.key else None
+    start = wanted if wanted in named else next(iter(here), nets.RANDOM)
+    weights_key = st.radio("Weights", list(named), index=list(named).index(start), format_func=named.__getitem__)
+    seed = st.session_state[SEED.key]
+    if weights_key == nets.RANDOM:
+        seed = int(st.number_input("Seed", 0, 9999, seed, help="The same seed gives the same weights, on any machine."))
+    elif not is_downloaded(offered[weights_key]) and not _fetch(offered[weights_key]):
+        return
+    if st.button("Use this net", type="primary"):
+        if key != net.key:
+            nets.choose(key)
+        st.session_state[WEIGHTS.key] = weights_key
+        st.session_state[SEED.key] = seed
+        st.rerun()
+
+
+def _offer(weights: Weights) -> str:
+    size = "" if is_downloaded(weights) else f", {weights.num_bytes / 1e6:.0f} MB to download"
+    return f"{weights.label}: {weights.accuracy}{size}"
+
+
+def _fetch(weights: Weights) -> bool:
+    """Offer to download weights; whether they are here now."""
+    st.caption(f"From {plain(weights.url)}; checked, and kept for everybody who uses this lab.")
+    if not st.button("Download", icon=":material/download:"):
+        return False
+    bar = st.progress(0.0, "Connecting")
+    # Closing the dialog, or Stop, ends the download: the next thing that is drawn then does not return.
+    stop = st.empty()
+    stop.button("Stop", key="workbench.stop")
+
+    begun = False
+
+    def tell(received: int, expected: int) -> None:
+        nonlocal begun
+        begun = True
+        bar.progress(min(1.0, received / max(1, expected)), f"{received / 1e6:.1f} of {expected / 1e6:.1f} MB")
+
+    def wait() -> bool:
+        if not begun:
+            bar.progress(0.0, "Connecting, or waiting for another download to end")
+        return False
+
+    try:
+        fetch_weights(weights, progress=tell, cancelled=wait)
+    except LabError as error:
+        bar.empty()
+        stop.empty()
+        st.error(plain(str(error)), icon=":material/error:")
+        return False
+    bar.empty()
+    stop.empty()
+    return True
+
+
+workbench.NETS_READY.set()
