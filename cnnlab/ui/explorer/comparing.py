@@ -64,7 +64,12 @@ def show(setup: Setup) -> None:
         f"{same} of {len(pairs)} lines are the same. Lines with a dot differ in what the last column names; "
         "where one side is empty, only the other net has the layer."
     )
-    st.dataframe([_line(pair) for pair in pairs], hide_index=True, height=420)
+    st.dataframe(
+        [_line(pair) for pair in pairs],
+        hide_index=True,
+        height=420,
+        column_config={"": st.column_config.TextColumn(width=32)},
+    )
 
 
 def _chosen() -> None:
@@ -75,7 +80,7 @@ def _ratio(one: float, two: float) -> str:
     if not one or not two:
         return ""
     ratio = one / two
-    return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.3g} ×"
+    return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.4g} ×"
 
 
 def _cell(layer: LayerFacts | None) -> str:
