@@ -104,7 +104,7 @@ def members_of_zip(source: ZipSource, limits: SetLimits = SET_LIMITS) -> tuple[l
             f"Unpacked, this zip would take {total / 1e6:,.0f} MB; the lab takes up to "
             f"{limits.max_total_bytes / 1e6:,.0f} MB. Leave some pictures out or make them smaller."
         )
-    infos = [info for info in infos if not info.is_dir()]
+    infos = [info for info in infos if not info.filename.endswith("/")]  # is_dir() fails where there is no name
     if len(infos) > limits.max_files:
         raise _too_many(limits.max_files)
     members, skipped = [], []
@@ -155,6 +155,8 @@ def members_of_files(
 def fault_of_name(name: str) -> str:
     """Why a file of this name is left out, or ""."""
     parts = name.lower().split("/")  # not as a Path, which takes ten times as long
+    if not name:
+        return "it has no name"
     if name.startswith("/") or ".." in parts or "\\" in name or re.match(r"[A-Za-z]:", name):
         return "its name leads out of the folder"
     if any(part in _HIDDEN or (part.startswith(".") and part != ".") for part in parts):

@@ -147,6 +147,14 @@ def test_whatever_is_in_the_bytes_nothing_else_is_raised(changes):
         pass
 
 
+def test_a_file_without_a_name_is_left_out():
+    # In the directory of the archive the name begins with a zero byte, where zipfile cuts it off.
+    nameless = bytearray(SOUND)
+    nameless[SOUND.rindex(b"cat/1.png")] = 0
+    _, skipped = members_of_zip(bytes(nameless))
+    assert [one.reason for one in skipped] == ["it has no name"]
+
+
 def test_files_given_one_by_one_are_looked_at_alike():
     files = [("cat.1.png", b"1"), ("../dog.1.png", b"2"), ("cat.1.png", b"3"), ("cat.2.png", bytes(2000))]
     members, skipped = members_of_files(files, SetLimits(max_file_bytes=1000))
