@@ -173,7 +173,7 @@ def test_two_nets_are_compared_by_ratios(opened: Opened) -> None:
     app = opened("architecture", tab="Compare", **{"with": "lenet5"})
     # 5·5·28² ·6 + 5·5·6·10²·16 + 400·120 + 120·84 + 84·10 = 416,520 MACs.
     table = words(app.markdown)
-    assert "| parameters | 19,920 | 61,706 | 0.3228 × |" in table
+    assert "| parameters | 19,920 | 61,706 | 0.323 × |" in table
     assert "| MACs for one picture | 5.61 M | 417 k | 13.5 × |" in table
     other = keyed(app.selectbox, "architecture.other-pick")
     assert "Tiny VGG" not in other.options

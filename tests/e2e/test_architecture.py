@@ -325,7 +325,7 @@ def test_tabs_compare_count_and_look_back(visitor: Visit) -> None:
     page = visitor.open("/architecture?net=image_classification")
     expect(metric(page)).to_have_text("81,302")
     panel = open_tab(page, "Compare")
-    expect(panel.get_by_role("row", name="parameters")).to_contain_text("1.318 ×")  # 81,302 / 61,706
+    expect(panel.get_by_role("row", name="parameters")).to_contain_text("1.32 ×")  # 81,302 / 61,706
     choose(page, "Compare with", "Tiny VGG")
     expect(panel.get_by_role("row", name="parameters")).to_contain_text("4.08 ×")  # 81,302 / 19,920
     link_says(page, **{"with": "tiny_vgg"})

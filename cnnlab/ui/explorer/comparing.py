@@ -80,7 +80,7 @@ def _ratio(one: float, two: float) -> str:
     if not one or not two:
         return ""
     ratio = one / two
-    return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.4g} ×"
+    return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.3g} ×"
 
 
 def _cell(layer: LayerFacts | None) -> str:
