@@ -12,7 +12,12 @@ from cnnlab.ui.navigation import PAGES
 from tests.e2e.lab import Visit, visit
 
 SHOTS = Path(__file__).parent / "shots"
-README = Path(__file__).parent / "screenshots" / "kernels.png"
+PICTURES = Path(__file__).parent / "screenshots"
+# Name of a picture in the README → the page it shows, and what is there once it is drawn.
+SHOWN = {
+    "kernels": ("/kernels?image=astronaut", ".st-key-kernels-result [data-digest]"),
+    "architecture": ("/architecture?net=resnet_cifar&image=astronaut", ".st-key-architecture-diagram [data-input]"),
+}
 
 
 def fits_sideways(page: Page) -> None:
@@ -54,15 +59,17 @@ def test_in_a_narrow_window_come_picture_then_numbers_then_controls(browser: Bro
     page.context.close()
 
 
-def test_the_picture_in_the_readme_shows_the_page(visitor: Visit, request: pytest.FixtureRequest) -> None:
-    page = visitor.open("/kernels?image=astronaut")
-    page.locator(".st-key-kernels-result [data-digest]").wait_for()
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_picture_in_the_readme_shows_the_page(visitor: Visit, request: pytest.FixtureRequest, name: str) -> None:
+    path, drawn = SHOWN[name]
+    kept = PICTURES / f"{name}.png"
+    page = visitor.open(path)
+    page.locator(drawn).wait_for()
     if request.config.getoption("--keep-screenshots"):
-        README.parent.mkdir(exist_ok=True)
-        page.screenshot(path=README)
-    assert README.exists(), "run the browser tests once with --keep-screenshots"
-    fresh, kept = (
-        np.asarray(Image.open(io.BytesIO(data)).convert("L"), float)
-        for data in (page.screenshot(), README.read_bytes())
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=kept)
+    assert kept.exists(), "run the browser tests once with --keep-screenshots"
+    fresh, before = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("L"), float) for data in (page.screenshot(), kept.read_bytes())
     )
-    assert np.abs(fresh - kept).mean() < 10, "the page has changed: renew its picture with --keep-screenshots"
+    assert np.abs(fresh - before).mean() < 10, "the page has changed: renew its picture with --keep-screenshots"

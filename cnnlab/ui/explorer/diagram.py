@@ -99,6 +99,8 @@ def lines(facts: LayerFacts) -> list[tuple[str, str]]:
 def nodes(setup: Setup) -> list[Node]:
     """The layers as the drawing takes them, the failing one last."""
     facts = [layer for layer in setup.described.facts if layer.is_used]
+    # A shortcut that changes nothing is a line, not a block.
+    behind = {layer.index: layer.inputs for layer in facts if layer.operation == "identity"}
     whole = totals(setup.described.facts)
     drawn: list[Node] = [
         {
@@ -108,7 +110,7 @@ def nodes(setup: Setup) -> list[Node]:
             "kind": layer.kind,
             "family": family_of(layer.kind),
             "shape": layer.output_shape,
-            "inputs": layer.inputs,
+            "inputs": [source for index in layer.inputs for source in behind.get(index, (index,))],
             "scope": layer.scope,
             "scope_kinds": layer.scope_kinds,
             "lines": lines(layer),
@@ -119,6 +121,7 @@ def nodes(setup: Setup) -> list[Node]:
             },
         }
         for layer in facts
+        if layer.index not in behind
     ]
     if failed := setup.described.failure:
         drawn.append(
