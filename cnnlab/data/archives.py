@@ -89,7 +89,7 @@ def members_of_zip(source: ZipSource, limits: SetLimits = SET_LIMITS) -> tuple[l
     file = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
     stream = _Guarded(file, limits.max_files)
     try:
-        archive = zipfile.ZipFile(stream)  # type: ignore[arg-type]
+        archive = zipfile.ZipFile(stream)  # pyright: ignore[reportArgumentType]
         infos = archive.infolist()
     except InputRejected:
         raise

@@ -112,7 +112,8 @@ SIMPLE_CONV_NET = Architecture(
     year=2025,
     paper="Tutorial net, not from a paper",
     lesson="The smallest net with every common part. The first linear layer holds 95 % of its weights, the two "
-    "convolutions do 90 % of its work.",
+    "convolutions do 90 % of its work. As printed it flattens with view(-1, 3136), which takes a picture of a wrong "
+    "size for several and fails on channels-last memory; here a Flatten layer does it.",
     family="Handwritten digits",
 )
 

@@ -17,7 +17,7 @@ def _build(name: str, num_classes: int = 1000, in_channels: int = 3) -> nn.Modul
     model = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     for module in model.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False  # type: ignore[assignment]
+            module.inplace = False  # pyright: ignore[reportArgumentType]
     if in_channels != 3:
         _replace_first_convolution(model, in_channels)
     return model
@@ -30,7 +30,7 @@ def _replace_first_convolution(model: nn.Module, in_channels: int) -> None:
         first.out_channels,
         (first.kernel_size[0], first.kernel_size[1]),
         stride=(first.stride[0], first.stride[1]),
-        padding=first.padding,  # type: ignore[arg-type] - a pair, typed more widely
+        padding=first.padding,  # pyright: ignore[reportArgumentType] - a pair, typed more widely
         bias=first.bias is not None,
     )
     nn.init.kaiming_normal_(other.weight, mode="fan_out", nonlinearity="relu")

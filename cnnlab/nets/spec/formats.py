@@ -189,9 +189,9 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()
         mark = event.start_mark
         if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):
-            raise yaml.MarkedYAMLError(problem="aliases and tags are not taken here", problem_mark=mark)  # type: ignore[arg-type]
+            raise yaml.MarkedYAMLError(problem="aliases and tags are not taken here", problem_mark=mark)  # pyright: ignore[reportArgumentType]
         if self._depth > _MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"it is nested more than {_MAX_DEPTH} deep", problem_mark=mark)  # type: ignore[arg-type]
+            raise yaml.MarkedYAMLError(problem=f"it is nested more than {_MAX_DEPTH} deep", problem_mark=mark)  # pyright: ignore[reportArgumentType]
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from cnnlab.figures.pictures import tiled, to_picture
 from cnnlab.nets.summary import LayerFacts, totals
 from cnnlab.ui.components.map_wall import MapRow, map_wall
-from cnnlab.ui.components.picture import picture
+from cnnlab.ui.components.picture import legend_of, picture
 from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.nets import Loaded
-from cnnlab.ui.playground.results import legend
 from cnnlab.ui.text import plain
 
 _MOST_KERNELS, _MOST_SLICES = 64, 8
@@ -41,7 +40,7 @@ def show(layer: LayerFacts, known: Loaded) -> None:
             shown.pixels,
             key="architecture.kernels",
             alt=f"The kernels of {layer.name} in colour",
-            legend=legend(shown, "the same for red, green, blue; grey is zero"),
+            legend=legend_of(shown, "the same for red, green, blue; grey is zero"),
             max_height=300,
         )
     else:

@@ -9,11 +9,10 @@ from cnnlab.figures.pictures import to_picture
 from cnnlab.nets.receptive_field import effective_field
 from cnnlab.nets.summary import LayerFacts
 from cnnlab.ui import nets, state, workbench
-from cnnlab.ui.components.picture import picked, picture
+from cnnlab.ui.components.picture import legend_of, picked, picture
 from cnnlab.ui.explorer.controls import Setup
 from cnnlab.ui.explorer.diagram import field, size
 from cnnlab.ui.explorer.flowing import all_maps
-from cnnlab.ui.playground.results import legend
 from cnnlab.ui.workbench import LAYER
 
 _MAP = "architecture.field-map"
@@ -95,7 +94,7 @@ def show(setup: Setup) -> None:
             alt=f"Mean magnitude over the channels of {layer.name}",
             title=f"{layer.name}: mean |x| over channels",
             lut=drawn.lut,
-            legend=legend(drawn, "mean magnitude"),
+            legend=legend_of(drawn, "mean magnitude"),
             link="architecture.field",
             mapping={
                 "scale_row": seen.jump[0],
@@ -119,7 +118,7 @@ def show(setup: Setup) -> None:
             alt="How much each pixel changes the chosen unit",
             title="What it does see",
             lut=drawn.lut,
-            legend=legend(drawn, "|gradient|, all channels"),
+            legend=legend_of(drawn, "|gradient|, all channels"),
             link="architecture.field",
             max_height=380,
         )
@@ -132,7 +131,7 @@ def show(setup: Setup) -> None:
 
 
 def _telling(layers: list[LayerFacts]) -> int:
-    """The first layer half-way down the maps: deep enough to see much, small enough to see that it is a window."""
+    """The layer in the middle: deep enough to see much, shallow enough to show that it is a window."""
     return layers[len(layers) // 2].index
 
 

@@ -22,9 +22,9 @@ from cnnlab.ops import (
     separability,
 )
 from cnnlab.ui import errors, state
-from cnnlab.ui.components.picture import picture
+from cnnlab.ui.components.picture import legend_of, picture
 from cnnlab.ui.playground.controls import Setup
-from cnnlab.ui.playground.results import legend, without_dust
+from cnnlab.ui.playground.results import without_dust
 
 _MAX_TERMS = 3
 _FIT_SIDE = 256  # px; more pixels change the answer little and cost time
@@ -128,7 +128,7 @@ def _shift(grey_hw: NDArray[np.float32], setup: Setup) -> None:
             alt="Where shifting before and after the kernel differ",
             title="| kernel(shift(image)) − shift(kernel(image)) |",
             lut=shown.lut,
-            legend=legend(shown, "0: shifting first or last makes no difference"),
+            legend=legend_of(shown, "0: shifting first or last makes no difference"),
             max_height=360,
         )
     st.markdown(

@@ -10,7 +10,7 @@ from cnnlab.errors import InputRejected
 from cnnlab.figures.pictures import SCALINGS, Picture, to_picture
 from cnnlab.ops import ACTIVATIONS, ChannelSum, apply_kernel, channel_sum, separability, size_formula
 from cnnlab.ui import errors, state
-from cnnlab.ui.components.picture import GroupMapping, Legend, picked, picture
+from cnnlab.ui.components.picture import GroupMapping, legend_of, picked, picture
 from cnnlab.ui.playground import controls
 from cnnlab.ui.playground.controls import SCALING, SHARE, Setup
 
@@ -69,19 +69,6 @@ def check_size(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def legend(shown: Picture, caption: str) -> Legend:
-    """The legend of a picture, in the form that the view takes."""
-    return {
-        "minimum": shown.minimum,
-        "maximum": shown.maximum,
-        "zero_inside": shown.zero_inside,
-        "counts": shown.counts,
-        "cut_below": shown.num_below > 0,
-        "cut_above": shown.num_above > 0,
-        "caption": caption,
-    }
-
-
 def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> None:
     """Draw image and result side by side, pixels of both at the same size, and take up where the user points."""
     scaling = st.session_state[SCALING.key]
@@ -106,7 +93,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             alt="The result of the kernel on the current image",
             title=f"Result, {response.values.shape[1]} × {response.values.shape[0]}",
             lut=result.lut,
-            legend=legend(
+            legend=legend_of(
                 result, SCALINGS[scaling].meaning if result.pixels.ndim == 2 else "the same for red, green, blue"
             ),
             link="kernels",
@@ -122,7 +109,7 @@ def pictures(image: NDArray[np.float32], response: Response, setup: Setup) -> No
             alt="The current image",
             title=f"Image, {image.shape[1]} × {image.shape[0]} px",
             lut=source.lut,
-            legend=legend(source, "0 black, 1 white"),
+            legend=legend_of(source, "0 black, 1 white"),
             link="kernels",
             same_scale=True,
         )

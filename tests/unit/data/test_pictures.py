@@ -181,7 +181,7 @@ sys.addaudithook(listen)
 pictures = PictureSet.from_zip(source)
 print(len(pictures.preview().counts), len(pictures.decode(8).dataset.labels))
 try:
-    open("/tmp/it", "w")
+    open(os.devnull, "w")
 except AssertionError:
     print("heard")
 """

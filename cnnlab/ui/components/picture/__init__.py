@@ -15,6 +15,8 @@ from cnnlab.ui.components import held, ignore, lut_hex, pack, view
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cnnlab.figures.pictures import Picture
+
 
 class Legend(TypedDict):
     """What the codes of a picture stand for: 0 for `minimum`, 255 for `maximum`, evenly between.
@@ -113,6 +115,19 @@ def picture(
     }
     state = _mount(key=key, data=pack(header, body), on_pick_change=on_pick or ignore)
     return _picked(state, height, width)
+
+
+def legend_of(shown: Picture, caption: str) -> Legend:
+    """The legend of a picture, in the form that the view takes."""
+    return {
+        "minimum": shown.minimum,
+        "maximum": shown.maximum,
+        "zero_inside": shown.zero_inside,
+        "counts": shown.counts,
+        "cut_below": shown.num_below > 0,
+        "cut_above": shown.num_above > 0,
+        "caption": caption,
+    }
 
 
 def picked(key: str) -> tuple[int, int] | None:
