@@ -10,7 +10,7 @@ from cnnlab.nets.cifar import CIFAR10_CNN, CIFAR10_CNN_SHARED_BN, CNN_CIFAR, IMA
 from cnnlab.nets.digits import CNN_MNIST, MLP_784, SIMPLE_CNN, SIMPLE_CONV_NET
 from cnnlab.nets.imagenet import EFFICIENTNET_B0, MOBILENET_V3_SMALL, RESNET18, RESNET34, RESNET50, VGG16
 from cnnlab.nets.lenet import LENET5
-from cnnlab.nets.resnet_cifar import RESNET_CIFAR
+from cnnlab.nets.resnet_cifar import RESNET9, RESNET_CIFAR
 from cnnlab.nets.seeding import build_filled
 from cnnlab.nets.vgg import TINY_VGG, VGG16_CIFAR
 from cnnlab.nets.weights import Weights, fetch_weights, is_downloaded, load_weights, weights_for
@@ -26,6 +26,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cifar10_cnn_shared_bn": CIFAR10_CNN_SHARED_BN,
     "cifar10_cnn": CIFAR10_CNN,
     "resnet_cifar": RESNET_CIFAR,
+    "resnet9": RESNET9,
     "vgg16_cifar": VGG16_CIFAR,
     "tiny_vgg": TINY_VGG,
     "cat_dog_cnn": CAT_DOG_CNN,

@@ -8,18 +8,27 @@ He et al., Delving deep into rectifiers, 2015, equation 10, as a uniform distrib
 biases zero. PyTorch's own start, ±√(1 / fan-in), divides the variance by six at each ReLU layer, so that nothing
 reaches the end of a deep net without BatchNorm such as VGG16. Departure: the last layer gets a tenth of it, so that an
 untrained net is undecided and its training starts at a loss of about ln(classes).
+
+For comparison there are also Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+networks, 2010, equation 16 (±√(6 / (fan-in + fan-out)), biases zero), and the start that PyTorch gives each layer: what
+`torch.manual_seed(seed)` followed by building the net draws, unless the net then draws its weights anew itself.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+Draw = Callable[[nn.Conv2d | nn.Linear, torch.Generator], None]
+
 _WITH_WEIGHTS = (nn.Conv2d, nn.Linear)
 _STARTING_NEUTRAL = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.PReLU)
 
 
-def build_filled(build: Callable[..., nn.Module], *, seed: int, num_classes: int, in_channels: int) -> nn.Module:
+def build_filled(
+    build: Callable[..., nn.Module], *, seed: int, num_classes: int, in_channels: int, initialisation: str = "he"
+) -> nn.Module:
     """Build a net on the CPU with weights drawn from `seed`.
 
     Args:
@@ -27,6 +36,7 @@ def build_filled(build: Callable[..., nn.Module], *, seed: int, num_classes: int
         seed: From 0 to 2⁶⁴ − 1.
         num_classes: Handed to `build`.
         in_channels: Handed to `build`.
+        initialisation: Key of `INITIALISATIONS`.
 
     Raises:
         TypeError: The net has weights in a layer of a kind that is not known here.
@@ -37,18 +47,39 @@ def build_filled(build: Callable[..., nn.Module], *, seed: int, num_classes: int
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in model.modules():
-            _fill(module, generator)
-        if drawn := [module for module in model.modules() if isinstance(module, _WITH_WEIGHTS)]:
+            _fill(module, generator, INITIALISATIONS[initialisation])
+        drawn = [module for module in model.modules() if isinstance(module, _WITH_WEIGHTS)]
+        if drawn and initialisation == "he":
             drawn[-1].weight.mul_(0.1)
     return model
 
 
-def _fill(module: nn.Module, generator: torch.Generator) -> None:
+def _fill(module: nn.Module, generator: torch.Generator, draw: Draw) -> None:
     if isinstance(module, _WITH_WEIGHTS):
-        nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=generator)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        draw(module, generator)
     elif isinstance(module, _STARTING_NEUTRAL):
         module.reset_parameters()  # scale 1, shift 0, running statistics 0 and 1, slope 1/4: nothing random
     elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
         raise TypeError(f"no start is known for the weights of {type(module).__name__}")
+
+
+def _draw_he(module: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=generator)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def _draw_xavier(module: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    nn.init.xavier_uniform_(module.weight, generator=generator)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def _draw_default(module: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
+    if module.bias is not None:
+        bound = 1 / math.sqrt(module.weight[0].numel())
+        nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+
+
+INITIALISATIONS: dict[str, Draw] = {"he": _draw_he, "xavier": _draw_xavier, "default": _draw_default}
