@@ -4,15 +4,11 @@ A file is named by a hash of the net's name, which stands in the file itself: so
 case alone, or be a word that a file system keeps for itself.
 """
 
-import errno
 import hashlib
-import os
 import re
-import tempfile
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +17,7 @@ from cnnlab import settings
 from cnnlab.errors import InputRejected, ResourceExhausted
 from cnnlab.nets.spec import NetSpec, SpecError, from_json, to_json
 from cnnlab.nets.spec.formats import MAX_TEXT
+from cnnlab.storing import disk_in_words, write_whole
 
 MAX_NETS = 50
 """Of one owner."""
@@ -68,7 +65,7 @@ def save(owner: str, spec: NetSpec) -> str:
             raise ResourceExhausted(
                 f"You have {MAX_NETS} saved nets, which is all there is room for. Delete one first."
             )
-        _write(path, to_json(spec).encode())
+        write_whole(path, to_json(spec).encode())
     return spec.name
 
 
@@ -195,30 +192,5 @@ def _read(path: Path) -> NetSpec:
         return from_json(file.read(4 * MAX_TEXT + 1).decode(errors="replace"))
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the file, then take its place in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def _disk(done: str) -> Iterator[None]:
-    """Say in words what the disk has against it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = "the disk is full. Make room on it, or delete saved nets"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            reason = "the lab may not use its data folder. Allow it, or set CNNLAB_DATA_DIR to a folder it may write to"
-        else:
-            reason = f"the disk answers: {error.strerror or error}. Set CNNLAB_DATA_DIR to another folder"
-        raise ResourceExhausted(f"The net could not be {done}: {reason}.") from error
+def _disk(done: str) -> AbstractContextManager[None]:
+    return disk_in_words(f"The net could not be {done}", to_delete="saved nets")

@@ -7,6 +7,7 @@ this module; what is stored is named by its hash.
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 
 import streamlit as st
@@ -57,7 +58,16 @@ def owner() -> str:
 
     Where the browser takes no cookies it lasts as long as the session does.
     """
-    number = _number() or st.session_state.setdefault(_SESSION_ONLY, secrets.token_hex(16))
+    return _named(_number() or st.session_state.setdefault(_SESSION_ONLY, secrets.token_hex(16)))
+
+
+def owner_of(headers: Mapping[str, str]) -> str:
+    """The same name from the headers of a request that no page makes; "" for a browser without a cookie of ours."""
+    number = _number_in(headers.get("cookie", ""))
+    return _named(number) if number else ""
+
+
+def _named(number: str) -> str:
     return hashlib.sha256(number.encode()).hexdigest()[:32]
 
 
