@@ -7,10 +7,11 @@ beside it for its older kind of multipage app whenever the first visitor of a fr
 import streamlit as st
 from starlette.middleware import Middleware
 
-from cnnlab.ui import errors, server, visitors
+from cnnlab.ui import errors, run_stream, server, visitors
 
 app = st.App(
     server.SHELL,
+    routes=run_stream.routes(),
     lifespan=server.lifespan,
     middleware=[Middleware(visitors.GiveNumber)],
     on_script_error=errors.show,

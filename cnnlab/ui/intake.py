@@ -43,6 +43,7 @@ def choose(own: RgbImage | None = None) -> tuple[str, RgbImage] | None:
             "memory, is seen by nobody else, and is gone a minute after you close the page.",
             # Only helps the file dialog; what counts is the content, which `decode` checks.
             type="image",
+            max_upload_size=24,  # MB; the intake takes 20 and says so itself
             key="intake.upload",
         )
     else:

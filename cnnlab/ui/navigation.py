@@ -48,6 +48,12 @@ PAGES: dict[str, PageEntry] = {
         icon="account_tree",
         section="Take apart",
     ),
+    "training": PageEntry(
+        title="Training dashboard",
+        question="How does a net learn, what helps it, and what does it still get wrong?",
+        icon="show_chart",
+        section="Train",
+    ),
 }
 """File name in `pages/` and place in the URL → page. The first is shown at the root."""
 

@@ -3,13 +3,14 @@
 import streamlit as st
 
 from cnnlab.errors import LabError
-from cnnlab.nets import ARCHITECTURES, Weights, fetch_weights, is_downloaded, weights_for
+from cnnlab.nets import ARCHITECTURES, Weights, fetch_weights, is_downloaded
 from cnnlab.ui import nets, workbench
 from cnnlab.ui.nets import CurrentNet
 from cnnlab.ui.text import plain
 from cnnlab.ui.workbench import SEED, WEIGHTS
 
 _TOLD = "workbench.net-told"
+_FEW = 6
 
 
 def follow() -> None:
@@ -43,18 +44,20 @@ def _source(net: CurrentNet) -> str:
 @st.dialog("Change net", width="large")
 def _change() -> None:
     net = nets.current()
-    options = nets.choices()
+    options = {net.key: net.label} | nets.choices()
     keys = list(options)
     key = st.selectbox("Net", keys, index=keys.index(net.key), format_func=options.__getitem__, help="Type to search.")
     if entry := ARCHITECTURES.get(key):
         st.caption(f"{entry.family} · {entry.year} · {plain(entry.paper)}")
         st.markdown(plain(entry.lesson))
-    offered = weights_for(key) if key in ARCHITECTURES else {}
+    offered = nets.weights_of(nets.of(key))
     named = {name: _offer(weights) for name, weights in offered.items()} | {nets.RANDOM: "Random, drawn from a seed"}
     here = [name for name, weights in offered.items() if is_downloaded(weights)]
     wanted = st.session_state[WEIGHTS.key] if key == net.key else None
     start = wanted if wanted in named else next(iter(here), nets.RANDOM)
-    weights_key = st.radio("Weights", list(named), index=list(named).index(start), format_func=named.__getitem__)
+    # A long run has more epochs than a list of buttons can show.
+    ask = st.radio if len(named) <= _FEW else st.selectbox
+    weights_key = ask("Weights", list(named), index=list(named).index(start), format_func=named.__getitem__)
     seed = st.session_state[SEED.key]
     if weights_key == nets.RANDOM:
         seed = int(st.number_input("Seed", 0, 9999, seed, help="The same seed gives the same weights, on any machine."))

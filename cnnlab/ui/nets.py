@@ -1,7 +1,7 @@
 """The current net: which one, with which weights; and the models that all visitors share."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,9 @@ from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, SpecError, build, chec
 from cnnlab.nets.summary import LayerFacts, facts_of, legal_sizes, summarize, totals
 from cnnlab.nets.tracing import DoesNotFit
 from cnnlab.nets.weights import Weights, is_downloaded, load_weights, weights_for
-from cnnlab.ui import visitors, workbench
+from cnnlab.train.checkpoints import read_weights
+from cnnlab.ui import run_weights, visitors, workbench
+from cnnlab.ui.run_weights import RUN
 from cnnlab.ui.text import plain
 from cnnlab.ui.workbench import NET, SEED, WEIGHTS
 
@@ -51,10 +53,11 @@ class CurrentNet:
     """The net that every page works on.
 
     Args:
-        key: Key of `ARCHITECTURES`, `own:` and the name of a saved net, or `draft`.
+        key: Key of `ARCHITECTURES`, `own:` and the name of a saved net, `run:` and the id of a run, or `draft`.
         label: Name shown to people.
         input_shape: (C, H, W) for which it was made.
         num_classes: Length of its output.
+        architecture: Key of `ARCHITECTURES` of the net that it is, or "" for one that a visitor made.
         spec: What it is made of, where a visitor made it; of a draft with faults, the layers before the first.
         problems: What is wrong with a draft.
     """
@@ -63,6 +66,7 @@ class CurrentNet:
     label: str
     input_shape: tuple[int, int, int]
     num_classes: int
+    architecture: str = ""
     spec: NetSpec | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -76,6 +80,9 @@ def of_link(text: str) -> str:
     if text in ARCHITECTURES or (text == DRAFT and _DRAFT in st.session_state):
         return text
     if text.startswith(_SAVED) and store.exists(visitors.owner(), text.removeprefix(_SAVED)):
+        return text
+    if text.startswith(RUN):
+        run_weights.run_of(text)
         return text
     if text == DRAFT:
         raise InputRejected(
@@ -106,7 +113,7 @@ def choices() -> dict[str, str]:
     named = {key: entry.label for key, entry in ARCHITECTURES.items()}
     if _DRAFT in st.session_state:
         named[DRAFT] = f"{st.session_state[_DRAFT].name} (draft)"
-    return named | _saved()
+    return named | _saved() | run_weights.choices()
 
 
 def choose(key: str) -> None:
@@ -121,13 +128,36 @@ def current() -> CurrentNet:
     key = st.session_state.get(NET.key, NET.default)
     if key.startswith(_SAVED) and not store.exists(visitors.owner(), key.removeprefix(_SAVED)):
         choose(key := NET.default)
-    return of(key)
+    try:
+        return of(key)
+    except InputRejected:
+        if not key.startswith(RUN):
+            raise
+        choose(NET.default)
+        return of(NET.default)
 
 
 def of(key: str) -> CurrentNet:
     """A net of the table as it was published, or one of the visitor's own."""
     if entry := ARCHITECTURES.get(key):
-        return CurrentNet(key=key, label=entry.label, input_shape=entry.input_shape, num_classes=entry.num_classes)
+        return CurrentNet(
+            key=key,
+            label=entry.label,
+            input_shape=entry.input_shape,
+            num_classes=entry.num_classes,
+            architecture=key,
+        )
+    if key.startswith(RUN):
+        run = run_weights.run_of(key)
+        facts, made_of = run_weights.facts(run), run.config.net
+        return CurrentNet(
+            key=key,
+            label=run.net,
+            input_shape=(facts.in_channels, facts.side, facts.side),
+            num_classes=len(facts.classes),
+            architecture=made_of if isinstance(made_of, str) else "",
+            spec=made_of if isinstance(made_of, NetSpec) else None,
+        )
     if key != DRAFT:
         spec = store.load(visitors.owner(), key.removeprefix(_SAVED))
         return CurrentNet(
@@ -173,8 +203,8 @@ def identity(net: CurrentNet, in_channels: int) -> tuple[str, str | None]:
     Raises:
         SpecError: A net of the visitor's own does not take so many channels.
     """
-    if net.key in ARCHITECTURES:
-        return net.key, None
+    if net.architecture:
+        return net.architecture, None
     assert net.spec is not None
     return "", to_json(replace(net.spec, name="", input_shape=(in_channels, *net.spec.input_shape[1:])))
 
@@ -239,7 +269,7 @@ def _described(key: str, spec_json: str | None, num_classes: int, input_shape: t
 def described(net: CurrentNet, num_classes: int, input_shape: tuple[int, int, int]) -> Described:
     """Every layer of the net at an input size, computed once for all visitors."""
     found = Described(facts=())
-    if net.spec is not None or net.key in ARCHITECTURES:
+    if net.spec is not None or net.architecture:
         try:
             found = _described(*identity(net, input_shape[0]), num_classes, input_shape)
         except SpecError as error:
@@ -281,6 +311,8 @@ def sizes(net: CurrentNet, num_classes: int, in_channels: int) -> tuple[int, int
 
 def weights_of(net: CurrentNet) -> dict[str, Weights]:
     """Trained weights that the net can be given, by key."""
+    if net.key.startswith(RUN):
+        return run_weights.weights_of(run_weights.run_of(net.key))
     return weights_for(net.key) if net.key in ARCHITECTURES else {}
 
 
@@ -322,18 +354,26 @@ def _model(
     spec_json: str | None,
     num_classes: int,
     in_channels: int,
-    _weights: Weights | None,
+    _give_weights: Callable[[nn.Module], object],
     source: str,
     seed: int,
 ) -> nn.Module:
     del source  # tells one set of weights from another in the cache
-    if spec_json is not None:
+    if spec_json is None:
+        model = build_seeded(key, seed=seed, num_classes=num_classes, in_channels=in_channels)
+    else:
         spec = from_json(spec_json)
-        return build_filled(lambda **_: build(spec), seed=seed, num_classes=num_classes, in_channels=in_channels).eval()
-    model = build_seeded(key, seed=seed, num_classes=num_classes, in_channels=in_channels)
-    if _weights is not None:
-        load_weights(model, _weights)
-    return model
+        model = build_filled(lambda **_: build(spec), seed=seed, num_classes=num_classes, in_channels=in_channels)
+    _give_weights(model)
+    return model.eval()
+
+
+def _giver(net: CurrentNet, weights: Weights | None) -> Callable[[nn.Module], object]:
+    if weights is None:
+        return lambda _: None
+    if net.key.startswith(RUN):
+        return lambda model: model.load_state_dict(read_weights(weights.path))
+    return lambda model: load_weights(model, weights)
 
 
 _filling = "Filling the net with weights"
@@ -351,7 +391,7 @@ def loaded(net: CurrentNet, num_classes: int, in_channels: int) -> Loaded:
     key, spec_json = identity(net, in_channels)
     size = sum(parameter.numel() for parameter in structure(net, num_classes, in_channels).parameters())
     fill = _heavy_model if size > _HEAVY else _light_model
-    model = fill(key, spec_json, num_classes, in_channels, weights, source, seed)
+    model = fill(key, spec_json, num_classes, in_channels, _giver(net, weights), source, seed)
     classes = weights.classes if weights else tuple(f"class {number}" for number in range(num_classes))
     told = f"{key}|{spec_json}|{num_classes}|{in_channels}|{source}|{seed}"
     return Loaded(model=model, identity=told, weights=weights, seed=seed, classes=classes)

@@ -12,8 +12,10 @@ from pathlib import Path
 import streamlit as st
 from starlette.formparsers import MultiPartParser
 
+from cnnlab.ui import running
+
 # An upload stays in memory, as the lab promises: above this, Starlette keeps it in a temporary file while it comes in.
-MultiPartParser.spool_max_size = 32 * 2**20
+MultiPartParser.spool_max_size = 512 * 2**20
 
 SHELL = Path(__file__).with_name("shell.py")
 
@@ -29,6 +31,8 @@ def _warm_up() -> None:
     for key in SAMPLES:
         intake.thumbnail(key)
     from cnnlab.ui import net_choice, nets, workbench
+
+    running.runner().warm_up()
 
     # The first net that PyTorch runs without numbers takes a second or two longer than all after it.
     default = nets.of(workbench.NET.default)
@@ -60,6 +64,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     warming.add_done_callback(_log_failure)
     yield
     warming.cancel()
+    await asyncio.to_thread(running.close)
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

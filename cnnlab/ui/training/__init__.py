@@ -1,0 +1,1 @@
+"""What the training dashboard is made of."""
