@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--save-weights", type=Path, metavar="FILE", help="write the best net as .safetensors; includes --test"
     )
+    train.add_argument("--half", action="store_true", help="round those weights to 16 bits: half the size")
     commands.add_parser("recipes", parents=[where], help="list what can be trained at once")
     commands.add_parser("runs", parents=[where], help="list the runs that are kept")
     return parser

@@ -37,8 +37,8 @@ def _row(run: Run) -> tuple[str, ...]:
         time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
         run.state,
         f"{run.epochs_done}/{run.config.epochs}",
-        "–" if run.best_accuracy is None else f"{run.best_accuracy:.2%}",
-        f"{run.test.accuracy:.2%}" if run.test else "–",
+        "–" if run.best_accuracy is None else f"{100 * run.best_accuracy:.2f} %",
+        f"{100 * run.test.accuracy:.2f} %" if run.test else "–",
         run.name,
     )
 

@@ -144,7 +144,13 @@ def _test(run: Run, dataset: Dataset | None, told: argparse.Namespace) -> None:
     data = building.resized(dataset, config.side) if dataset else building.load_data(config)
     model = building.of_run(store.folder(run.id), run.best_epoch)
     device = building.device_of(config)
-    seen = evaluate(model.to(device), data, data.splits.test, device=device)
+    model = model.to(device)
+    if told.half:
+        before = evaluate(model, data, data.splits.validation, device=device).accuracy
+        model = model.half().float()
+        after = evaluate(model, data, data.splits.validation, device=device).accuracy
+        sys.stdout.write(f"Rounded to 16 bits: validation {100 * before:.2f} % before, {100 * after:.2f} % after\n")
+    seen = evaluate(model, data, data.splits.test, device=device)
     result = TestResult(
         epoch=run.best_epoch,
         accuracy=seen.accuracy,
@@ -156,7 +162,8 @@ def _test(run: Run, dataset: Dataset | None, told: argparse.Namespace) -> None:
     store.set_test(run.id, result)
     low, high = wilson(seen.num_right, len(seen))
     accuracy = (
-        f"{seen.accuracy:.2%} of the {len(seen):,} test pictures of {data.label} (95% interval {low:.2%} to {high:.2%})"
+        f"{100 * seen.accuracy:.2f} % of the {len(seen):,} test pictures of {data.label} "
+        f"(95 % interval {100 * low:.2f} % to {100 * high:.2f} %)"
     )
     sys.stdout.write(f"Test, epoch {run.best_epoch}: {accuracy}\n")
     if told.save_weights:
@@ -170,6 +177,7 @@ def _test(run: Run, dataset: Dataset | None, told: argparse.Namespace) -> None:
             preprocessing=_preprocessing(data),
             accuracy=accuracy,
             source=_source(run, data, told),
+            dtype=torch.float16 if told.half else torch.float32,
         )
         sys.stdout.write(f"Wrote {told.save_weights} ({told.save_weights.stat().st_size / 1e6:.2f} MB)\n")
 
@@ -192,7 +200,8 @@ def _source(run: Run, data: Dataset, told: argparse.Namespace) -> str:
         again += ["--epochs", str(told.epochs)]
     if told.seed is not None:
         again += ["--seed", str(told.seed)]
-    command = shlex.join(["python", "-m", "cnnlab", "train", *again, "--save-weights", told.save_weights.name])
+    again += ["--save-weights", told.save_weights.name, *(["--half"] if told.half else [])]
+    command = shlex.join(["python", "-m", "cnnlab", "train", *again])
     return (
         f"CNN Lab, {how}: best of {config.epochs} epochs on {len(data.splits.train):,} pictures of {data.label}, "
         f"chosen by {len(data.splits.validation):,} others; seed {config.seed}; {time.strftime('%Y-%m-%d')}; {command}"

@@ -160,7 +160,7 @@ def distance_bars(moved: Mapping[str, float], limit: float) -> go.Figure:
         )
     )
     far = max((distance for distance in moved.values() if np.isfinite(distance)), default=0.0)
-    figure.update_xaxes(title="way from the start, % of the length", range=(0, 105 * max(limit, far)))
+    figure.update_xaxes(title="change, % of the length", range=(0, 105 * max(limit, far)))
     return _rows(figure, [shown(name, 24) for name in moved])
 
 

@@ -271,8 +271,8 @@ def set_test(run_id: str, result: TestResult) -> None:
     def change(run: Kept) -> Kept:
         if run.test not in (None, result):
             raise InputRejected(
-                f"The test pictures have been used for this run: {run.test.accuracy:.2%} after epoch {run.test.epoch}. "
-                "A second look would make them part of the training. Start another run."
+                f"The test pictures have been used for this run: {100 * run.test.accuracy:.2f} % after "
+                f"epoch {run.test.epoch}. A second look would make them part of the training. Start another run."
             )
         return replace(run, test=result)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from cnnlab.data import Dataset, Progress, load_dataset
 from cnnlab.data.dataset import channel_statistics
 from cnnlab.downloading import Cancelled
-from cnnlab.errors import InputRejected, Unsupported
+from cnnlab.errors import InputRejected, RunFailed, Unsupported
 from cnnlab.nets import ARCHITECTURES
 from cnnlab.nets.seeding import build_filled
 from cnnlab.nets.spec import build
@@ -85,6 +85,8 @@ def build_net(config: TrainConfig, *, num_classes: int, in_channels: int, side: 
         in_channels=in_channels,
         initialisation=config.initialisation,
     ).eval()
+    if not any(True for _ in model.parameters()):
+        raise InputRejected(f"{config.net_name} has no weights, so there is nothing to train. Add a linear layer.")
     _check_fit(config, model, num_classes, (in_channels, side, side))
     if config.dropout is not None:
         for module in model.modules():
@@ -94,7 +96,8 @@ def build_net(config: TrainConfig, *, num_classes: int, in_channels: int, side: 
 
 
 def _check_fit(config: TrainConfig, model: nn.Module, num_classes: int, shape: tuple[int, int, int]) -> None:
-    made = trace_shapes(model, shape)[-1].output_shape[1:]
+    # As in training: of a single picture and a single cell, BatchNorm cannot learn.
+    made = trace_shapes(model, shape, batch_size=min(config.batch_size, 2), train=True)[-1].output_shape[1:]
     if tuple(made) != (num_classes,):
         raise InputRejected(
             f"{config.net_name} ends with {' × '.join(map(str, made))} numbers and the data has {num_classes} classes. "
@@ -163,10 +166,13 @@ def of_run(folder: Path, epoch: int) -> nn.Module:
     """
     path = checkpoints.weights_file(folder, epoch)
     state = checkpoints.read_weights(path)
-    config = TrainConfig.from_yaml((folder / "config.yaml").read_text(encoding="utf-8"))
     facts = checkpoints.facts_of(path)
-    model = build_net(config, num_classes=len(facts.classes), in_channels=facts.in_channels, side=facts.side)
-    model.load_state_dict(state)
+    try:
+        config = TrainConfig.from_yaml((folder / "config.yaml").read_text(encoding="utf-8"))
+        model = build_net(config, num_classes=len(facts.classes), in_channels=facts.in_channels, side=facts.side)
+        model.load_state_dict(state)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunFailed(f"The configuration and the weights of this run do not go together: {error}.") from error
     return model
 
 

@@ -7,7 +7,6 @@ numbers and text in safetensors; nothing is ever unpickled.
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -100,7 +99,7 @@ def facts_of(path: Path) -> NetFacts:
             key: tuple(value) if isinstance(value, list) else value for key, value in said.items()
         }
         return NetFacts(**values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunFailed(f"{path.name} does not say what it is for. Choose another epoch.") from error
 
 
@@ -127,7 +126,7 @@ class Position:
         best_accuracy: Of that epoch.
         seen: Pictures seen in the unfinished epoch.
         seconds: That its steps took.
-        gradient_scale: Of 16-bit training.
+        gradient_scaler: Its state in 16-bit training, else nothing.
         found: Names of the findings told so far.
     """
 
@@ -138,7 +137,7 @@ class Position:
     best_accuracy: float = 0.0
     seen: int = 0
     seconds: float = 0.0
-    gradient_scale: float = 0.0
+    gradient_scaler: dict[str, float]
     found: list[str]
 
 
@@ -183,7 +182,12 @@ def write_resume(
 
 
 def read_resume(
-    folder: Path, *, models: Mapping[str, nn.Module], optimizer: optim.Optimizer, device: torch.device
+    folder: Path,
+    *,
+    models: Mapping[str, nn.Module],
+    optimizer: optim.Optimizer,
+    steps_per_epoch: int,
+    device: torch.device,
 ) -> tuple[Position, torch.Tensor]:
     """Bring nets and optimiser to where a run was.
 
@@ -191,13 +195,14 @@ def read_resume(
         folder: Of the run.
         models: As in `write_resume`; changed.
         optimizer: Of the same parameters; changed.
+        steps_per_epoch: With the pictures at hand.
         device: Where the nets are.
 
     Returns:
         How far the run is, and what its unfinished epoch has added up.
 
     Raises:
-        InputRejected: There is nothing to go on from.
+        InputRejected: There is nothing to go on from, or it was with another number of pictures.
         RunFailed: The file is damaged, or of another net.
     """
     path = folder / _RESUME
@@ -205,6 +210,11 @@ def read_resume(
     state: dict[int, dict[str, Any]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     try:
+        if (before := int(header["steps_per_epoch"])) != steps_per_epoch:
+            raise InputRejected(
+                f"The run took {before:,} steps an epoch; with these pictures it takes {steps_per_epoch:,}. Give the "
+                "pictures that it began with."
+            )
         for name, model in models.items():
             prefix = f"{name}/"
             model.load_state_dict(
@@ -218,7 +228,7 @@ def read_resume(
             index, key = name.split("/")
             state.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        return Position(**json.loads(header["position"])), tensors["sums"].to(device)
+        return Position(**json.loads(header["position"])), tensors["sums"].to(device, copy=True)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise RunFailed(f"{path} is not of this run's net: {error}. Start the run anew.") from error
 
@@ -228,7 +238,7 @@ def resumable_epoch(folder: Path) -> int | None:
     try:
         header = _read_header(folder / _RESUME)
         return json.loads(header["position"])["step"] // int(header["steps_per_epoch"])
-    except (InputRejected, RunFailed, KeyError, ValueError):
+    except (InputRejected, RunFailed, KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
 
 
@@ -246,16 +256,17 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, st
     content = safetensors.torch.save(dict(tensors), header)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        # Always the same name, for one process writes a run: what a killed one left is overwritten by the next.
+        part = path.with_name(f".{path.name}.part")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with part.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            part.replace(path)
         except BaseException:
             with suppress(OSError):
-                Path(name).unlink()
+                part.unlink()
             raise
     except OSError as error:
         raise ResourceExhausted(

@@ -36,6 +36,8 @@ DEVICES = {"auto": "Best", "cpu": "CPU", "cuda": "GPU"}
 
 _SOURCE = re.compile(r"(weights:[a-z0-9_]{1,60}|run:[a-z0-9]{8,40}@[0-9]{1,4})?")
 _MAX_TEXT = 200_000
+_MAX_DEPTH = 50  # 4 residual blocks in one another come to 12 in a net, and the net is one value of the configuration
+_LONGEST_NUMBER = 40
 
 _RANGES: dict[str, tuple[float, float]] = {
     "validation": (0.01, 0.5),
@@ -162,13 +164,16 @@ class TrainConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.net, str | NetSpec):
+            raise InputRejected(f"net must be a name or a net of one's own, got {self.net!r:.60}.")
         if isinstance(self.net, str) and self.net not in ARCHITECTURES:
             raise InputRejected(f"There is no net {self.net!r}; choose one of {', '.join(ARCHITECTURES)}.")
         if self.data not in (*DATASETS, OWN_PICTURES):
             raise InputRejected(f"There is no data set {self.data!r}; choose one of {', '.join(DATASETS)}.")
         for name, table in _CHOICES.items():
-            if getattr(self, name) not in table:
-                raise InputRejected(f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r}.")
+            # A list, too: it cannot even be looked up.
+            if getattr(self, name) not in [*table]:
+                raise InputRejected(f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r:.60}.")
         for name, (low, high) in _RANGES.items():
             self._check_range(name, low, high)
         for name, (low, high) in _OPTIONAL_RANGES.items():
@@ -196,9 +201,9 @@ class TrainConfig:
         wants_whole = name in _WHOLE
         if not (is_whole or (not wants_whole and isinstance(value, float) and math.isfinite(value))):
             kind = "a whole number" if wants_whole else "a number"
-            raise InputRejected(f"{name} must be {kind} from {low:g} to {high:g}, got {value!r}.")
+            raise InputRejected(f"{name} must be {kind} from {low:g} to {high:g}, got {value!r:.60}.")
         if not low <= value <= high:
-            raise InputRejected(f"{name} must be from {low:g} to {high:g}, got {value:g}.")
+            raise InputRejected(f"{name} must be from {low:g} to {high:g}, got {value!r:.60}.")
 
     @property
     def net_name(self) -> str:
@@ -248,7 +253,7 @@ class TrainConfig:
             for name, value in self.to_data().items()
             if value != usual[name] or name in ("net", "data", "epochs", "batch_size", "optimizer", "lr", "seed")
         }
-        return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+        return yaml.dump(said, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
     @classmethod
     def from_yaml(cls, text: str) -> "TrainConfig":
@@ -260,13 +265,44 @@ class TrainConfig:
         if len(text) > _MAX_TEXT:
             raise InputRejected(f"The configuration has {len(text):,} characters; up to {_MAX_TEXT:,} are read.")
         try:
-            # Anchors let a short text unfold into gigabytes.
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-                raise InputRejected("The configuration refers to itself with * and &. Write the values out.")
-            data = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise InputRejected(f"This is no YAML: {str(error).splitlines()[0]}.") from None
+            data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader that takes less
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputRejected(f"This is no YAML: {' '.join(str(error).split()):.200}.") from None
         return cls.from_data(data)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Knows the numbers that `_Loader` knows."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes nothing by which a short text becomes large or slow: no aliases, no deep nesting, no endless numbers."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise InputRejected("The configuration refers to itself with * and &. Write the values out.")
+        if self._depth > _MAX_DEPTH:
+            raise InputRejected(f"The configuration is nested more than {_MAX_DEPTH} deep. Give names with values.")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        # Before its value is worked out: 1:1:1:… counts in sixties.
+        if len(node.value) > _LONGEST_NUMBER:
+            raise InputRejected(f"{node.value[:10]}… in the configuration is longer than any number it takes.")
+        return super().construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+# YAML 1.1 takes 1e-3 for a word, because it has no dot. The writer must know too, to put a net named 1e-3 in quotes.
+for _cls in (_Loader, _Dumper):
+    _cls.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+    )
 
 
 _WHOLE = {

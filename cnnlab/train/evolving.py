@@ -141,11 +141,17 @@ def moved(folder: Path, epoch: int) -> dict[str, float]:
     """
     start, now = (read_weights(weights_file(folder, number)) for number in (0, epoch))
     lengths = {name: float(torch.linalg.vector_norm(value)) for name, value in start.items() if value.ndim > 1}
+    # A file holds its tensors in alphabetical order, in which layer 11 comes before layer 4.
     return {
-        name.removesuffix(".weight"): float(torch.linalg.vector_norm(now[name] - start[name])) / length
-        for name, length in lengths.items()
-        if length
+        name.removesuffix(".weight"): float(torch.linalg.vector_norm(now[name] - start[name])) / lengths[name]
+        for name in sorted(lengths, key=_in_order)
+        if lengths[name]
     }
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """By number where a part of a layer's name is one: "features.4" before "features.11"."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
 def _magnitude(values: NDArray[np.float32]) -> float:

@@ -44,7 +44,7 @@ class Watcher:
                     step=event.first_step,
                     key="few",
                     text=f"Only {event.num_validation} pictures are for validation: one of them is "
-                    f"{1 / event.num_validation:.1%}. Do not read much into small differences.",
+                    f"{100 / event.num_validation:.1f} %. Do not read much into small differences.",
                 )
         elif isinstance(event, Stepped):
             if not math.isfinite(event.loss):
@@ -66,8 +66,8 @@ class Watcher:
                 yield Finding(
                     step=event.step,
                     key="dead",
-                    text=f"{share:.0%} of the units behind {name} are zero for every picture of a batch. Such units "
-                    "learn nothing. A lower learning rate, BatchNorm or He initialisation keeps them alive.",
+                    text=f"{100 * share:.0f} % of the units behind {name} are zero for every picture of a batch. Such "
+                    "units learn nothing. A lower learning rate, BatchNorm or He initialisation keeps them alive.",
                 )
         # The median: a last layer that began near zero takes large steps in the healthiest of runs.
         usual = median(event.updates) if event.updates else 0.0
@@ -75,8 +75,8 @@ class Watcher:
             yield Finding(
                 step=event.step,
                 key="updates",
-                text=f"Each step changes the weights of a layer by {usual:.1%} of their size; about 0.1 % is usual. "
-                "The learning rate may be too high.",
+                text=f"Each step changes the weights of a layer by {100 * usual:.1f} % of their size; about 0.1 % is "
+                "usual. The learning rate may be too high.",
             )
 
     def _again(self, what: str, *, is_so: bool) -> bool:

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from cnnlab.train.config import TrainConfig
 
+_EPS = 2.0**-24  # from 1 to the next smaller float32
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Logits (N, K) and labels, (N,) int64 or shares of the classes (N, K) → the mean over the pictures."""
 
@@ -46,7 +48,9 @@ def focal(logits: torch.Tensor, labels: torch.Tensor, *, gamma: float, smoothing
     shares = F.one_hot(labels, num_classes) if labels.ndim == 1 else labels
     shares = shares.float() * (1 - smoothing) + smoothing / num_classes
     log_probs = F.log_softmax(logits.float(), dim=1)
-    return -(shares * (1 - log_probs.exp()) ** gamma * log_probs).sum(1).mean()
+    # Never quite 0: there, the slope of a power below 1 is infinite, and 0 · ∞ makes the whole gradient NaN.
+    doubts = (1 - log_probs.exp()).clamp_min(_EPS)
+    return -(shares * doubts**gamma * log_probs).sum(1).mean()
 
 
 def distillation(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -125,6 +125,25 @@ RECIPES: dict[str, Recipe] = {
         expects="99.49 % and 99.44 % of 10,000 test pictures after 3 epochs (two seeds). Such a run took 72 s of "
         "processor time (1 thread) on a machine almost at rest, up to 104 s on a crowded one.",
     ),
+    "mnist_lenet": Recipe(
+        label="LeNet-5 on MNIST",
+        about="The net of 1998 with the recipe of today: its 61,706 weights learn more from shifted digits and a rate "
+        "that rises and falls than they did then. These are the weights that come with the lab.",
+        config=TrainConfig(
+            net="lenet5",
+            data="mnist",
+            validation=0.02,
+            epochs=20,
+            batch_size=128,
+            optimizer="adamw",
+            lr=4e-3,
+            weight_decay=0.01,
+            schedule="one_cycle",
+            warmup=4.0,
+            label_smoothing=0.05,
+            augment=Augment((Step("padded_crop", {"padding": 2}),)),
+        ),
+    ),
     "shapes": Recipe(
         label="Drawn shapes",
         about="Coloured shapes on textured ground, drawn by the lab: nobody knows better than the lab where the shape "
@@ -162,6 +181,26 @@ RECIPES: dict[str, Recipe] = {
             warmup=2.0,
             label_smoothing=0.1,
             augment=Augment((Step("flip"), Step("padded_crop", {"padding": 4}), Step("cutout", {"side": 0.25}))),
+        ),
+    ),
+    "cifar10_resnet9": Recipe(
+        label="CIFAR-10, nine in ten",
+        about="A wider residual net and eighteen epochs: an hour and a half on one core, for the weights that come "
+        "with the lab. Most is learnt while the learning rate falls: watch validation in the last five epochs.",
+        config=TrainConfig(
+            net="resnet9",
+            data="cifar10",
+            validation=0.02,
+            epochs=18,
+            batch_size=256,
+            optimizer="sgd",
+            lr=0.2,
+            nesterov=True,
+            weight_decay=5e-4,
+            schedule="one_cycle",
+            warmup=5.0,
+            label_smoothing=0.1,
+            augment=Augment((Step("flip"), Step("padded_crop", {"padding": 4}), Step("cutout"))),
         ),
     ),
     "cats_dogs": Recipe(

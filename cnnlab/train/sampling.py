@@ -36,4 +36,4 @@ def order_of(config: TrainConfig, labels: torch.Tensor, epoch: int) -> torch.Ten
 def num_steps(num_pictures: int, batch_size: int) -> int:
     """Batches in an epoch. The last may be smaller, but a single picture is left out: BatchNorm cannot learn of one."""
     full, left = divmod(num_pictures, batch_size)
-    return full + (left > 1 or (left == 1 and batch_size == 1)) if num_pictures > 1 else num_pictures
+    return full + (left > 1)

@@ -82,4 +82,4 @@ def _one_cycle(config: TrainConfig, step: int, total: int) -> float:
     if step <= top:
         return _START + (1 - _START) * (step / top if top else 1.0)
     end = _START * 1e-4
-    return 1 + (end - 1) * (step - top) / max(total - 1 - top, 1)
+    return 1 + (end - 1) * (step - top) / (total - 1 - top)

@@ -45,7 +45,7 @@ def learning_rate(step):
     start = 1 / 25
     if step <= top:
         return LR * (start + (1 - start) * (step / top if top else 1.0))
-    return LR * (1 + (start * 1e-4 - 1) * (step - top) / max(total - 1 - top, 1))
+    return LR * (1 + (start * 1e-4 - 1) * (step - top) / (total - 1 - top))
 '''
 
 

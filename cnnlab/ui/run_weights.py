@@ -76,7 +76,7 @@ def weights_of(run: store.Run) -> dict[str, Weights]:
 def _told(accuracy: float | None, *, is_best: bool) -> str:
     if accuracy is None:
         return "not tried on the validation part"
-    return f"{accuracy:.1%} of the validation pictures" + (", the best of the run" if is_best else "")
+    return f"{100 * accuracy:.1f} % of the validation pictures" + (", the best of the run" if is_best else "")
 
 
 def _epochs(run: store.Run) -> tuple[int, ...]:

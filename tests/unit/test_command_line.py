@@ -58,7 +58,8 @@ def test_a_run_is_trained_kept_tested_and_its_net_written(config, tmp_path, caps
     assert run.test.num_pictures == sum(map(sum, run.test.confusion)) == 359
     assert run.test.accuracy == pytest.approx(sum(row[i] for i, row in enumerate(run.test.confusion)) / 359)
     kept = read_bundled(weights)
-    assert kept.accuracy.startswith(f"{run.test.accuracy:.2%} of the 359 test pictures of Digits (95% interval ")
+    told = f"{100 * run.test.accuracy:.2f} % of the 359 test pictures of Digits (95 % interval "
+    assert kept.accuracy.startswith(told)
     assert f"Test, epoch {run.test.epoch}: {kept.accuracy}" in said
     assert kept.source.endswith("python -m cnnlab train config.yaml --seed 3 --save-weights net.safetensors")
     assert kept.preprocessing.channels == "grey"

@@ -73,7 +73,7 @@ def _choose(others: Sequence[Run]) -> list[Run]:
 
 def _label(run: Run) -> str:
     """Its name, what it reached, and the beginning of its id: names need not differ."""
-    reached = "" if run.best_accuracy is None else f" · {run.best_accuracy:.1%}"
+    reached = "" if run.best_accuracy is None else f" · {100 * run.best_accuracy:.1f} %"
     return f"{run.name}{reached} · {run.id[:4]}"
 
 
@@ -129,7 +129,7 @@ def _told(run: Run) -> dict[str, str]:
         )
         or "none"
     )
-    reached = "–" if run.best_accuracy is None else f"{run.best_accuracy:.2%}, epoch {run.best_epoch}"
+    reached = "–" if run.best_accuracy is None else f"{100 * run.best_accuracy:.2f} %, epoch {run.best_epoch}"
     return {"best validation accuracy": reached, "epochs done": str(run.epochs_done), **settings}
 
 
@@ -160,15 +160,15 @@ def _verdict(epochs: Sequence[EpochEnded]) -> str:
     lowest = min(epochs, key=lambda one: one.validation_loss)
     said = f"After epoch {last.epoch} the gap is {100 * last.gap:+.2f} points.".replace("-", "−")
     rise = last.validation_loss / lowest.validation_loss - 1 if lowest.validation_loss else 0.0
-    if last.epoch > lowest.epoch and rise > 0.02:
+    if last.epoch > lowest.epoch and rise > 0.02 and last.gap > 0.02:
         return (
-            f"{said} The validation loss was lowest after epoch {lowest.epoch} and has risen by {rise:.0%} since: what "
-            "the net went on to learn is about its training pictures alone. More augmentation, dropout or weight decay "
-            "help, more pictures help most, and stopping early costs nothing."
+            f"{said} The validation loss was lowest after epoch {lowest.epoch} and has risen by {100 * rise:.0f} % "
+            "since: what the net went on to learn is about its training pictures alone. More augmentation, dropout or "
+            "weight decay help, more pictures help most, and stopping early costs nothing."
         )
     if last.gap > 0.05:
         return (
             f"{said} The net knows its training pictures much better than others, though validation has not turned "
             "for the worse yet."
         )
-    return f"{said} The validation loss is at its lowest or close to it: no sign of learning by heart."
+    return f"{said} Training and validation are close together: no sign of learning by heart."

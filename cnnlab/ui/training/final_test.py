@@ -51,11 +51,12 @@ def say(result: TestResult) -> None:
     """Tell what came of the test."""
     right = round(result.accuracy * result.num_pictures)
     low, high = wilson(right, result.num_pictures)
-    st.metric("Accuracy on the test part", f"{result.accuracy:.2%}", border=True)
+    st.metric("Accuracy on the test part", f"{100 * result.accuracy:.2f} %", border=True)
     st.caption(
-        f"{right:,} of {result.num_pictures:,} pictures right after epoch {result.epoch}; 95 % interval {low:.2%} to "
-        f"{high:.2%} (Wilson). Loss {result.loss:.4g}. The test pictures have been used for this run, on "
-        f"{time.strftime('%d %B %Y', time.gmtime(result.time))}: whatever you change because of this result needs new "
+        f"{right:,} of {result.num_pictures:,} pictures right after epoch {result.epoch}; 95 % interval "
+        f"{100 * low:.2f} % to {100 * high:.2f} % (Wilson). Loss {result.loss:.4g}. The test pictures "
+        f"have been used for this run, on {time.strftime('%d %B %Y', time.gmtime(result.time))}: whatever "
+        "you change because of this result needs new "
         "pictures to be judged by."
     )
 

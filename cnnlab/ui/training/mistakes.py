@@ -109,8 +109,9 @@ def _sum_up(epoch: int, seen: Evaluation, dataset: Dataset) -> None:
         else f"all {whole:,} validation pictures"
     )
     st.markdown(
-        f"After epoch {epoch} the net tells **{seen.accuracy:.2%}** of them right (95 % interval {low:.1%} to "
-        f"{high:.1%}), with a loss of {seen.loss:.4g}: {len(seen) - seen.num_right:,} mistakes."
+        f"After epoch {epoch} the net tells **{100 * seen.accuracy:.2f} %** of them right (95 % interval "
+        f"{100 * low:.1f} % to {100 * high:.1f} %), with a loss of {seen.loss:.4g}: "
+        f"{len(seen) - seen.num_right:,} mistakes."
     )
     st.caption(f"Seen: {which}, without augmentation.")
 

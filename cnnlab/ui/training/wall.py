@@ -39,5 +39,5 @@ def _encoded(pixels_hwc: np.ndarray) -> bytes:
 
 def _caption(classes: Sequence[str], seen: Evaluation, row: int) -> str:
     truth, said = classes[int(seen.labels[row])], classes[int(seen.predictions[row])]
-    sure = f"{seen.confidences[row]:.0%}"
+    sure = f"{100 * (seen.confidences[row]):.0f} %"
     return f"{plain(truth)}, {sure}" if truth == said else f"{plain(truth)}, said **{plain(said)}**, {sure}"
