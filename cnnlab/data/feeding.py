@@ -62,7 +62,7 @@ class Feed:
             augmentation mixes.
         """
         indices = indices.to(self._pixels.device, non_blocking=True)
-        levels = self._gather(indices, self._places(indices, generator))
+        levels = self._moved(indices, generator) if self._gathered else self._unmoved(indices)
         labels = self._labels[indices]
         if not self._rest.steps:
             return self._normalised(levels), labels
@@ -73,17 +73,18 @@ class Feed:
     def plain_batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures as they are, normalised, and labels (B,); for validation and test."""
         indices = indices.to(self._pixels.device, non_blocking=True)
-        return self._normalised(self._gather(indices, self._unmoved(indices))), self._labels[indices]
+        return self._normalised(self._unmoved(indices)), self._labels[indices]
 
-    def _unmoved(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _unmoved(self, indices: torch.Tensor) -> torch.Tensor:
+        """Pixels as they lie, picture by picture, in half the time: shape (B · H, W · C), uint8."""
+        pictures = self._pixels.view(-1, self._height * self._width * self._channels)
+        return pictures.index_select(0, indices).view(len(indices) * self._height, -1)
+
+    def _moved(self, indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Pixels as the steps that only move them say, gathered in one go: shape (B · H, W · C), uint8."""
+        drawn = [(step, self._draw(step, indices, generator)) for step in self._gathered]
         rows = torch.arange(self._height, device=indices.device).expand(len(indices), -1)
         columns = torch.arange(self._width, device=indices.device).expand(len(indices), -1)
-        return rows, columns
-
-    def _places(self, indices: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where rows (B, H) and columns (B, W) come from, by the steps that only move pixels."""
-        drawn = [(step, self._draw(step, indices, generator)) for step in self._gathered]
-        rows, columns = self._unmoved(indices)
         # Backwards: a pixel of the result is looked up in what the last step made, this in what the one before made.
         for step, values in reversed(drawn):
             if step.key == "flip":
@@ -91,20 +92,15 @@ class Feed:
             else:
                 rows = geometry.shifted(rows, values[0], self._height)
                 columns = geometry.shifted(columns, values[1], self._width)
-        return rows, columns
+        first = (indices[:, None] * self._height + rows) * self._width
+        pixels = self._pixels.index_select(0, (first[:, :, None] + columns[:, None, :]).view(-1))
+        return pixels.view(len(indices) * self._height, -1)
 
     @staticmethod
     def _draw(step: Step, indices: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         if step.key == "flip":
             return (geometry.draw_flips(indices, generator, step.params["probability"]),)
         return geometry.draw_shifts(indices, generator, int(step.params["padding"]))
-
-    def _gather(self, indices: torch.Tensor, places: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """Pixels in one go: shape (B · H, W · C), uint8."""
-        rows, columns = places
-        first = (indices[:, None] * self._height + rows) * self._width
-        pixels = self._pixels.index_select(0, (first[:, :, None] + columns[:, None, :]).view(-1))
-        return pixels.view(len(indices) * self._height, -1)
 
     def _normalised(self, levels: torch.Tensor) -> torch.Tensor:
         return self._as_batch(levels.to(torch.float32).mul_(self._factor).add_(self._offset))

@@ -95,7 +95,7 @@ def export_zip(run_id: str, *, weights: str = "best", with_tensorboard: bool = F
             told = _Told(
                 format=_FORMAT, name=run.name, tags=run.tags, state=run.state, reason=run.reason, test=run.test
             )
-            archive.writestr(_entry(store.CONFIG), run.config.to_yaml())
+            archive.writestr(_entry(store.CONFIG), run.config.to_yaml(in_full=True))
             archive.writestr(_entry(_RUN), to_json(dataclasses.asdict(told)))
             with archive.open(_entry(EVENTS), "w", force_zip64=True) as file:
                 for event in read_events(folder):

@@ -100,7 +100,7 @@ def admit(run: Run, fill: Callable[[Path], object] = lambda _: None) -> Run:
     with _disk("saved"):
         try:
             draft.mkdir(parents=True)
-            write_whole(draft / CONFIG, run.config.to_yaml().encode())
+            write_whole(draft / CONFIG, run.config.to_yaml(in_full=True).encode())
             write_whole(draft / _RUN, _to_text(kept))
             fill(draft)
             _index().write(take_in)

@@ -245,13 +245,19 @@ class TrainConfig:
             values["augment"] = Augment.from_data(values["augment"] or [])
         return cls(**values)
 
-    def to_yaml(self) -> str:
-        """For a file that `from_yaml` and `python -m cnnlab train` read; what has its default is left out."""
+    def to_yaml(self, *, in_full: bool = False) -> str:
+        """For a file that `from_yaml` and `python -m cnnlab train` read.
+
+        Args:
+            in_full: Also say what has its default, for a file that is to mean the same when defaults have changed.
+        """
         usual = TrainConfig().to_data()
         said = {
             name: value
             for name, value in self.to_data().items()
-            if value != usual[name] or name in ("net", "data", "epochs", "batch_size", "optimizer", "lr", "seed")
+            if in_full
+            or value != usual[name]
+            or name in ("net", "data", "epochs", "batch_size", "optimizer", "lr", "seed")
         }
         return yaml.dump(said, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
