@@ -1,9 +1,9 @@
-"""Trains the small nets whose weights come with the lab, and measures them on the test images, once, at the end.
+"""Trains three of the nets whose weights come with the lab, and measures them on the test images, once, at the end.
 
-The recipe is fixed: nothing is chosen by the test images. Data as `CNNLAB_TEST_DATA` holds it (MNIST's idx files,
-CIFAR-10 as a zip of JPEG files).
+The others are trained by `python -m cnnlab train --recipe … --save-weights`; each file says how. The recipe is fixed:
+nothing is chosen by the test images. Data as `CNNLAB_TEST_DATA` holds it (CIFAR-10 as a zip of JPEG files).
 
-    python -m benchmarks.bundled_weights --net lenet5
+    python -m benchmarks.bundled_weights --net resnet_cifar
 """
 
 import argparse
@@ -23,24 +23,15 @@ from cnnlab.images import Preprocessing
 from cnnlab.nets import ARCHITECTURES, build_seeded
 from cnnlab.nets.weights import BUNDLED, save_bundled
 
-MNIST = Preprocessing(resize=(28, 28), channels="grey", mean=(0.1307,), std=(0.3081,))
 CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
-# Net → (data set, side in px, epochs, highest learning rate, flips and shifts)
+# Net → (side in px, epochs, highest learning rate)
 RECIPES = {
-    "lenet5": ("mnist", 28, 12, 0.05, False),
-    "image_classification": ("cifar10", 32, 30, 0.05, True),
-    "tiny_vgg": ("cifar10", 64, 16, 0.05, True),
-    "resnet_cifar": ("cifar10", 32, 12, 0.2, True),
+    "image_classification": (32, 30, 0.05),
+    "tiny_vgg": (64, 16, 0.05),
+    "resnet_cifar": (32, 12, 0.2),
 }
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCH = 128
-
-
-def mnist(root: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures (N, 1, 28, 28) uint8 and labels (N,)."""
-    name = {"train": "train", "test": "t10k"}[part]
-    pixels = np.fromfile(root / f"MNIST/raw/{name}-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 1, 28, 28)
-    labels = np.fromfile(root / f"MNIST/raw/{name}-labels-idx1-ubyte", np.uint8)[8:]
-    return torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
 
 
 def cifar10(root: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,12 +42,6 @@ def cifar10(root: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = np.stack([np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names])
     labels = np.array([classes.index(name.split("/")[1]) for name in names])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
-
-
-DATA = {
-    "mnist": (mnist, tuple("0123456789")),
-    "cifar10": (cifar10, ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")),
-}
 
 
 def prepared(pixels: torch.Tensor, steps: Preprocessing, side: int) -> torch.Tensor:
@@ -94,11 +79,10 @@ def accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, steps
 
 def train(name: str, root: Path, epochs: int | None) -> None:
     """Train one net by its recipe and write its weights."""
-    dataset, side, usual_epochs, highest, shake = RECIPES[name]
+    side, usual_epochs, highest = RECIPES[name]
     epochs = epochs or usual_epochs
-    load, classes = DATA[dataset]
-    pixels, labels = load(root, "train")
-    steps = MNIST if dataset == "mnist" else Preprocessing(resize=side, crop=(side, side), **CIFAR)  # pyright: ignore
+    pixels, labels = cifar10(root, "train")
+    steps = Preprocessing(resize=side, crop=(side, side), **CIFAR)
     model = build_seeded(name, seed=0).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.SGD(model.parameters(), highest, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -110,8 +94,7 @@ def train(name: str, root: Path, epochs: int | None) -> None:
         total = 0.0
         order = torch.randperm(len(labels), generator=generator)[: num_steps // epochs * BATCH]
         for chosen in order.split(BATCH):
-            batch = shaken(pixels[chosen], generator) if shake else pixels[chosen]
-            x = prepared(batch, steps, side).contiguous(memory_format=torch.channels_last)
+            x = prepared(shaken(pixels[chosen], generator), steps, side).contiguous(memory_format=torch.channels_last)
             loss = F.cross_entropy(model(x), labels[chosen], label_smoothing=0.05)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -119,18 +102,17 @@ def train(name: str, root: Path, epochs: int | None) -> None:
             schedule.step()
             total += float(loss.detach()) * len(chosen)
         print(f"{name} epoch {epoch + 1}/{epochs} loss {total / len(order):.4f} {time.perf_counter() - began:.0f} s")
-    seen = accuracy(model, *load(root, "test"), steps, side)
+    seen = accuracy(model, *cifar10(root, "test"), steps, side)
     print(f"{name} test accuracy {seen:.4f}")
     BUNDLED.mkdir(exist_ok=True)
-    label = {"mnist": "MNIST", "cifar10": "CIFAR-10"}[dataset]
     save_bundled(
         model.to(memory_format=torch.contiguous_format),  # pyright: ignore[reportCallIssue]
         BUNDLED / f"{name}.safetensors",
-        label=f"trained on {label}",
+        label="trained on CIFAR-10",
         architecture=name,
-        classes=classes,
+        classes=CLASSES,
         preprocessing=steps,
-        accuracy=f"{seen:.2%} of the 10,000 test images of {label}",
+        accuracy=f"{seen:.2%} of the 10,000 test images of CIFAR-10",
         source=f"trained here: {epochs} epochs, SGD, one-cycle schedule, seed 0",
     )
 

@@ -13,7 +13,7 @@ import torch
 from cnnlab.cli.display import Display
 from cnnlab.cli.owner import OWNER
 from cnnlab.data import Dataset, PictureSet
-from cnnlab.errors import InputRejected
+from cnnlab.errors import InputRejected, LabError
 from cnnlab.images import Preprocessing
 from cnnlab.nets.weights import save_bundled
 from cnnlab.runs import store
@@ -43,6 +43,11 @@ def train(told: argparse.Namespace) -> int:
     config = run.config if run else _config(told)
     if run and (told.epochs or told.seed is not None or told.name):
         raise InputRejected("A run goes on as it began. Leave out --epochs, --seed and --name, or start a new one.")
+    if run and run.test and (told.test or told.save_weights):
+        raise InputRejected(
+            f"The test pictures have been used for this run, after epoch {run.test.epoch}. Leave out --test and "
+            "--save-weights, or start a new run."
+        )
     if told.save_weights:
         _check_savable(config, told.save_weights)
     dataset = _own_pictures(config, told.pictures)
@@ -51,7 +56,12 @@ def train(told: argparse.Namespace) -> int:
         store.publish(run.id, True)
     runner = Runner()
     try:
-        runner.start(run.id, dataset=dataset, resume=bool(told.resume))
+        try:
+            runner.start(run.id, dataset=dataset, resume=bool(told.resume))
+        except LabError:
+            if not told.resume:  # or it would wait for ever
+                store.delete(run.id)
+            raise
         _watch(runner, run)
     finally:
         runner.close()
@@ -81,12 +91,15 @@ def _config(told: argparse.Namespace) -> TrainConfig:
 
 
 def _found(begin: str) -> Run:
-    """The one run whose id begins so."""
-    runs = {run.id: run for run in (*store.of_owner(OWNER), *store.published()) if run.id.startswith(begin)}
+    """The one run of the command line whose id begins so; those that others published are theirs to go on with."""
+    runs = [run for run in store.of_owner(OWNER) if run.id.startswith(begin)]
     if len(runs) != 1:
-        what = "More than one run begins" if runs else "There is no run here that begins"
-        raise InputRejected(f"{what} with {begin!r}. List them: python -m cnnlab runs")
-    return next(iter(runs.values()))
+        what = "More than one run" if runs else "No run"
+        raise InputRejected(
+            f"{what} of the command line begins with {begin!r}. List them: python -m cnnlab runs. Runs that were "
+            "started in the browser go on there."
+        )
+    return runs[0]
 
 
 def _own_pictures(config: TrainConfig, path: Path | None) -> Dataset | None:

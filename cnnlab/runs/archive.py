@@ -228,6 +228,7 @@ def _told(text: str) -> _Told:
         if told.test:
             _check_numbers(dataclasses.asdict(told.test))
             _check_square(told.test.confusion, len(told.test.confusion))
+            _check_test(told.test)
     except ValueError as error:
         raise _refused(f"{_RUN} cannot be read: {error}") from None
     return dataclasses.replace(told, name=checked_name(told.name), tags=checked_tags(told.tags))
@@ -292,6 +293,12 @@ def _check_numbers(data: Any) -> None:
 def _check_square(confusion: tuple[tuple[int, ...], ...], side: int) -> None:
     if len(confusion) != side or any(len(row) != side for row in confusion):
         raise ValueError("its confusion matrix does not fit the classes")
+
+
+def _check_test(test: TestResult) -> None:
+    """Refuse a result that no test gives; pages take its numbers for shares and counts."""
+    if test.num_pictures < 1 or not 0 <= test.accuracy <= 1 or sum(map(sum, test.confusion)) != test.num_pictures:
+        raise ValueError("its test result does not add up")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

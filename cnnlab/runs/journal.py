@@ -145,6 +145,14 @@ def read_events(folder: Path) -> EventReader:
     return EventReader(folder)
 
 
+def journal_size(folder: Path) -> int:
+    """Bytes of the journal, by which one sees whether there is news; 0 where there is none that can be read."""
+    try:
+        return (folder / EVENTS).stat().st_size
+    except OSError:
+        return 0
+
+
 def read_history(folder: Path) -> "History":
     """What the events of a run add up to.
 

@@ -25,7 +25,7 @@ from cnnlab.runs import endings, launching, store
 from cnnlab.runs.channel import Channel, Subscription
 from cnnlab.runs.endings import Ending
 from cnnlab.runs.held import HeldPictures
-from cnnlab.runs.journal import Journal, read_history
+from cnnlab.runs.journal import Journal, journal_size, read_history
 from cnnlab.runs.launching import Worker
 from cnnlab.runs.orphans import await_ends
 from cnnlab.runs.queueing import Queue
@@ -85,7 +85,7 @@ class Runner:
         self._queue = Queue()
         self._jobs: dict[str, _Job] = {}
         self._threads: dict[str, threading.Thread] = {}
-        self._past: OrderedDict[str, History] = OrderedDict()
+        self._past: OrderedDict[str, tuple[int, History]] = OrderedDict()  # with the size of the journal it is from
         self._pictures = HeldPictures()
         self._closed = threading.Event()
         if orphans := store.adopt_orphans():
@@ -102,11 +102,11 @@ class Runner:
         Args:
             run_id: Of the run.
             dataset: Its pictures, where they are one's own. They stay in memory, so that they need not be given again
-                to resume.
-            resume: Go on from what was kept last; from the beginning where nothing was.
+                to resume; where they are still there, the run goes on with them, whatever is given.
+            resume: Go on from what was kept last; from the beginning where no epoch was done.
 
         Raises:
-            InputRejected: There is no such run, it is going on, it is over, or its pictures are missing.
+            InputRejected: There is no such run, it is going on, it is over, or its pictures or its state are missing.
             ResourceExhausted: The owner has too many runs waiting, or there is no room for the pictures.
         """
         run = store.get(run_id)
@@ -114,8 +114,15 @@ class Runner:
         history = read_history(folder) if resume else History()
         with self._lock:
             self._check_startable(run, resume=resume)
-            if dataset is None:
-                dataset = self._pictures.of(run_id)
+            # The journal knows of epochs that a lab which was killed had no time to note.
+            if history.epochs and resumable_epoch(folder) is None:
+                raise InputRejected(
+                    "This run's state for going on is not here: a run that was taken in from a zip has none, and files "
+                    "may be damaged. Start a new run with the same settings."
+                )
+            held = self._pictures.of(run_id)
+            if held is not None and (resume or dataset is None):
+                dataset = held
             if dataset is None and run.config.data == OWN_PICTURES:
                 raise InputRejected("The pictures of this run are no longer in memory. Choose the same pictures again.")
             self._queue.add(run.owner, run_id)
@@ -165,16 +172,24 @@ class Runner:
             InputRejected: It does not wait.
         """
         with self._lock:
-            if not self._queue.remove(run_id):
-                raise InputRejected("This run is not waiting; it may have begun. Stop it instead.")
-            job = self._jobs.pop(run_id)
-        store.set_state(run_id, "stopped", "Withdrawn from the queue.")
-        job.channel.end()
+            job = self._taken_out(run_id)
+        if job is None:
+            raise InputRejected("This run is not waiting; it may have begun. Stop it instead.")
+        _tell_withdrawn(job)
 
     def forget(self, run_id: str) -> None:
-        """Let go of the pictures of a run that will not be resumed, because it is deleted."""
+        """Let go of a run that is about to be deleted: of its place in the queue, and of its pictures.
+
+        Raises:
+            InputRejected: It is going on.
+        """
         with self._lock:
+            if run_id in self._threads:
+                raise InputRejected("This run is going on. Stop it, then delete it.")
+            job = self._taken_out(run_id)
             self._pictures.forget(run_id)
+        if job is not None:
+            _tell_withdrawn(job)
 
     def position(self, run_id: str) -> int | None:
         """Where a run is in the queue: 1 is next; None when it does not wait."""
@@ -250,6 +265,10 @@ class Runner:
             raise InputRejected("This run has come to its end. Start a new one with more epochs.")
         if run.state != "waiting" and not resume:
             raise InputRejected("This run has begun before. Resume it, or start a new one with the same settings.")
+
+    def _taken_out(self, run_id: str) -> _Job | None:
+        """A run that waits no more; None where it did not wait."""
+        return self._jobs.pop(run_id) if self._queue.remove(run_id) else None
 
     def _fill(self) -> None:
         """Let runs begin as long as there is room."""
@@ -373,23 +392,28 @@ class Runner:
         job.channel.end()
         with self._lock:
             if run_id not in self._jobs:
-                self._keep_past(run_id, job.channel.history())
+                self._keep_past(run_id, journal_size(job.folder), job.channel.history())
 
     def _told_before(self, run_id: str) -> History:
         """What a run that does not go on here has told; not to be changed."""
-        run = store.get(run_id)
+        store.get(run_id)
+        folder = store.folder(run_id)
+        # Looked up first: what another process, which the run may be going on in, appends meanwhile is read next time.
+        num_bytes = journal_size(folder)
         with self._lock:
-            if run_id in self._past:
+            known_bytes, history = self._past.get(run_id, (-1, None))
+            if history is not None and known_bytes == num_bytes:
                 self._past.move_to_end(run_id)
-                return self._past[run_id]
-        history = read_history(store.folder(run_id))
+                return history
+        history = read_history(folder)
         with self._lock:
-            if run.has_ended and run_id not in self._jobs:
-                self._keep_past(run_id, history)
+            if run_id not in self._jobs:
+                self._keep_past(run_id, num_bytes, history)
         return history
 
-    def _keep_past(self, run_id: str, history: History) -> None:
-        self._past[run_id] = history
+    def _keep_past(self, run_id: str, num_bytes: int, history: History) -> None:
+        self._past[run_id] = num_bytes, history
+        self._past.move_to_end(run_id)
         while len(self._past) > _PAST_RUNS:
             self._past.popitem(last=False)
 
@@ -400,6 +424,11 @@ class Runner:
             note(*values)
         except LabError as error:
             _LOG.warning("Of a run nothing could be noted: %s", error)
+
+
+def _tell_withdrawn(job: _Job) -> None:
+    store.set_state(job.run.id, "stopped", "Withdrawn from the queue.")
+    job.channel.end()
 
 
 def _send(connection: Connection, told: Command | None) -> None:

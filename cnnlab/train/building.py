@@ -172,7 +172,8 @@ def of_run(folder: Path, epoch: int) -> nn.Module:
         model = build_net(config, num_classes=len(facts.classes), in_channels=facts.in_channels, side=facts.side)
         model.load_state_dict(state)
     except (OSError, ValueError, RuntimeError) as error:
-        raise RunFailed(f"The configuration and the weights of this run do not go together: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else error  # without the path on this machine
+        raise RunFailed(f"The configuration and the weights of this run do not go together: {why}.") from error
     return model
 
 

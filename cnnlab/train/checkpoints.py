@@ -230,7 +230,7 @@ def read_resume(
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         return Position(**json.loads(header["position"])), tensors["sums"].to(device, copy=True)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise RunFailed(f"{path} is not of this run's net: {error}. Start the run anew.") from error
+        raise RunFailed(f"{path.name} is not of this run's net: {error}. Start the run anew.") from error
 
 
 def resumable_epoch(folder: Path) -> int | None:
@@ -291,4 +291,5 @@ def _opened(path: Path) -> Any:
     except FileNotFoundError:
         raise InputRejected(f"There is no {path.name} in this run. Choose another epoch.") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise RunFailed(f"{path} is damaged: {error}. Choose another epoch.") from error
+        why = error.strerror or "it cannot be read" if isinstance(error, OSError) else error
+        raise RunFailed(f"{path.name} is damaged: {why}. Choose another epoch.") from error

@@ -41,7 +41,7 @@ _LONGEST_NUMBER = 40
 
 _RANGES: dict[str, tuple[float, float]] = {
     "validation": (0.01, 0.5),
-    "seed": (0, 2**63 - 1),
+    "seed": (0, 2**53 - 1),  # the largest that a browser shows exactly
     "epochs": (1, 1000),
     "batch_size": (1, 4096),
     "lr": (1e-8, 10),
@@ -170,6 +170,7 @@ class TrainConfig:
             raise InputRejected(f"There is no net {self.net!r}; choose one of {', '.join(ARCHITECTURES)}.")
         if self.data not in (*DATASETS, OWN_PICTURES):
             raise InputRejected(f"There is no data set {self.data!r}; choose one of {', '.join(DATASETS)}.")
+        self._check_data_choices()
         for name, table in _CHOICES.items():
             # A list, too: it cannot even be looked up.
             if getattr(self, name) not in [*table]:
@@ -195,15 +196,31 @@ class TrainConfig:
                 "MixUp and CutMix cannot be combined with a teacher here: both replace the labels. Turn one off."
             )
 
+    def _check_data_choices(self) -> None:
+        chosen: Any = self.data_choices
+        known = DATASETS[self.data].choices if self.data in DATASETS else {}
+        if not isinstance(chosen, Mapping):
+            raise InputRejected(f"data_choices must be names with whole numbers, got {chosen!r:.60}.")
+        for name, value in chosen.items():
+            if not isinstance(name, str) or name not in known:
+                taken = f"takes {', '.join(known)}" if known else "takes no choices"
+                raise InputRejected(f"data_choices: {self.data!r} {taken}, got {name!r:.60}. Leave it out.")
+            values = known[name].values
+            if not isinstance(value, int) or isinstance(value, bool) or value not in values:
+                said = f"from {values[0]} to {values[-1]}" if isinstance(values, range) else f"of {[*values]}"
+                raise InputRejected(
+                    f"data_choices: {name} of {self.data!r} must be a whole number {said}, got {value!r:.60}."
+                )
+
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         wants_whole = name in _WHOLE
         if not (is_whole or (not wants_whole and isinstance(value, float) and math.isfinite(value))):
             kind = "a whole number" if wants_whole else "a number"
-            raise InputRejected(f"{name} must be {kind} from {low:g} to {high:g}, got {value!r:.60}.")
+            raise InputRejected(f"{name} must be {kind} from {low} to {high}, got {value!r:.60}.")
         if not low <= value <= high:
-            raise InputRejected(f"{name} must be from {low:g} to {high:g}, got {value!r:.60}.")
+            raise InputRejected(f"{name} must be from {low} to {high}, got {value!r:.60}.")
 
     @property
     def net_name(self) -> str:
@@ -238,9 +255,7 @@ class TrainConfig:
         if not isinstance(values.get("net", ""), str | NetSpec) or not isinstance(values.get("data", ""), str):
             raise InputRejected("net must be a name or a net's layers, and data a name.")
         choices = values.get("data_choices") or {}
-        if not isinstance(choices, Mapping) or not all(isinstance(value, int) for value in choices.values()):
-            raise InputRejected(f"data_choices must be names with whole numbers, got {choices!r}.")
-        values["data_choices"] = dict(choices)
+        values["data_choices"] = dict(choices) if isinstance(choices, Mapping) else choices
         if "augment" in values:
             values["augment"] = Augment.from_data(values["augment"] or [])
         return cls(**values)

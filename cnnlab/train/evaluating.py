@@ -22,6 +22,20 @@ from cnnlab.data import Augment, Dataset, Feed, Progress
 from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.nets.skeletons import skeleton
 
+MOST_AT_ONCE = 500
+"""Pictures that a net is shown at a time."""
+
+_BYTES_AT_ONCE = 64_000_000
+
+
+def pictures_at_once(pictures: torch.Tensor) -> int:
+    """How many pictures a net is shown at a time where nobody says: as float32 they take up to 64 MB, at most 500.
+
+    Args:
+        pictures: Shape (N, H, W, C).
+    """
+    return min(MOST_AT_ONCE, max(1, _BYTES_AT_ONCE // (4 * pictures[0].numel())))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what is worked out from the logits is kept
 class Evaluation:
@@ -110,7 +124,7 @@ def evaluate(
     indices: torch.Tensor,
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 500,
+    batch_size: int | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Evaluation:
@@ -121,7 +135,7 @@ def evaluate(
         dataset: Its mean and standard deviation are those the net was trained with.
         indices: Which pictures, shape (N,), int64, at least one.
         device: Where the net is.
-        batch_size: Pictures at once. The result differs in the last digits only.
+        batch_size: Pictures at once; None for `pictures_at_once`. The result differs in the last digits only.
         progress: Called after each batch with "evaluating", how many pictures are done, and how many there are.
         cancelled: Asked before each batch; True ends it.
 
@@ -143,7 +157,7 @@ def evaluate(
     net = skeleton(model)
     logits = []
     with torch.inference_mode():
-        for batch in indices.split(batch_size):
+        for batch in indices.split(batch_size or pictures_at_once(dataset.pictures)):
             if cancelled and cancelled():
                 raise RunFailed("The evaluation was stopped. Start it again to have its result.")
             x, _ = feed.plain_batch(batch)

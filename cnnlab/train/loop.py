@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -16,11 +16,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnnlab.data import Dataset, Feed, Progress
-from cnnlab.errors import InputRejected
+from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.train import building, checkpoints, draws, sampling, schedules
 from cnnlab.train.checkpoints import NetFacts, Position
 from cnnlab.train.config import TrainConfig
 from cnnlab.train.control import Command, Commands, Control
+from cnnlab.train.evaluating import MOST_AT_ONCE, pictures_at_once
 from cnnlab.train.events import (
     Changed,
     Checkpointed,
@@ -37,7 +38,6 @@ from cnnlab.train.measuring import StepMeasure, layers_with_weights, memory_mb
 from cnnlab.train.optimizers import averaged, optimizer_of
 
 _LAYERS_EVERY_S = 0.5
-_VALIDATION_BATCH = 500
 _DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "StochasticDepth")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -95,6 +95,8 @@ class Training:
         if height != width:
             raise InputRejected(f"Pictures are {width} × {height} px; training takes squares. Choose a side.")
         self._facts = NetFacts(classes=data.classes, in_channels=channels, side=height, mean=data.mean, std=data.std)
+        if resume:
+            self._check_same_pictures()
         self._labels = data.labels[data.splits.train]
         self.steps_per_epoch = sampling.num_steps(len(self._labels), config.batch_size)
         self._feed = Feed(
@@ -107,6 +109,18 @@ class Training:
             device=self.device,
         )
         self._build(resume=resume)
+
+    def _check_same_pictures(self) -> None:
+        """Compare what is at hand with what the weights that are kept were made for."""
+        if self._folder is None:
+            raise TypeError("what is to be resumed from?")
+        for epoch in checkpoints.epochs_in(self._folder)[:1]:
+            with suppress(RunFailed):  # a damaged file says nothing, and is not what the run goes on from
+                if checkpoints.facts_of(checkpoints.weights_file(self._folder, epoch)) != self._facts:
+                    raise InputRejected(
+                        "These are other pictures than the run learnt from: their classes, size, channels or mean "
+                        "colours differ. Give the pictures that it began with, or start a new run."
+                    )
 
     def _build(self, *, resume: bool) -> None:
         config = self.config
@@ -131,9 +145,7 @@ class Training:
         self._at = Position(validation_losses=[], gradient_scaler={}, found=[])
         self._sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         self._augment_draws = torch.Generator()
-        if resume:
-            if self._folder is None:
-                raise TypeError("what is to be resumed from?")
+        if resume and self._folder is not None:
             self._at, self._sums = checkpoints.read_resume(
                 self._folder,
                 models=self._models(),
@@ -354,9 +366,11 @@ class Training:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=self.device)
         indices = self.dataset.splits.validation
+        # What training has room for, validation has too: it keeps no maps for a way back.
+        at_once = min(MOST_AT_ONCE, max(self.config.batch_size, pictures_at_once(self.dataset.pictures)))
         self.average.eval()
         with torch.inference_mode():
-            for part in indices.split(_VALIDATION_BATCH):
+            for part in indices.split(at_once):
                 x, labels = self._feed.plain_batch(part)
                 logits = self.average(x).float()
                 total += F.cross_entropy(logits, labels, reduction="sum")

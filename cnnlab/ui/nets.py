@@ -185,6 +185,11 @@ def draft() -> Draft:
     return st.session_state[_DRAFT]
 
 
+def has_draft() -> bool:
+    """Whether the visitor has changes that are not saved."""
+    return _DRAFT in st.session_state
+
+
 def change_draft(changed: Draft) -> None:
     """Keep a changed draft and make it the current net."""
     st.session_state[_DRAFT] = changed
@@ -376,6 +381,13 @@ def _giver(net: CurrentNet, weights: Weights | None) -> Callable[[nn.Module], ob
     return lambda model: load_weights(model, weights)
 
 
+def _source(net: CurrentNet, weights: Weights) -> str:
+    """What tells weights from all others, also those of an epoch from those of the same epoch after a resume."""
+    if not net.key.startswith(RUN):
+        return weights.file
+    return f"{weights.file}|{weights.path.stat().st_mtime_ns if weights.path.exists() else 0}"
+
+
 _filling = "Filling the net with weights"
 _light_model = st.cache_resource(show_spinner=_filling, max_entries=16)(_model)
 _heavy_model = st.cache_resource(show_spinner=_filling, max_entries=2)(_model)
@@ -387,7 +399,7 @@ def loaded(net: CurrentNet, num_classes: int, in_channels: int) -> Loaded:
     if weights is not None and not is_downloaded(weights):
         weights = None
     seed = 0 if weights else st.session_state[SEED.key]
-    source = weights.file if weights else ""
+    source = _source(net, weights) if weights else ""
     key, spec_json = identity(net, in_channels)
     size = sum(parameter.numel() for parameter in structure(net, num_classes, in_channels).parameters())
     fill = _heavy_model if size > _HEAVY else _light_model

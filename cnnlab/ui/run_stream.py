@@ -40,6 +40,7 @@ STREAMS_PER_VISITOR = 12
 _SPACING_S = 0.05
 _ASK_AGAIN_S = 0.01
 _HEARTBEAT_S = 10.0
+_LOOKS_S = 1.0  # a run may be unpublished, or deleted, while it is looked at
 _MOST_WAITING = 200
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -84,6 +85,13 @@ def _may_listen(run_id: str, owner: str) -> bool:
         return store.may_see(store.get(run_id), owner)
     except InputRejected:
         return False
+
+
+def _may_still_listen(run_id: str, owner: str) -> bool:
+    try:
+        return _may_listen(run_id, owner)
+    except LabError:  # the disk could not be read just now; nothing has been taken back
+        return True
 
 
 def _refused(status: int, sentence: str) -> Response:
@@ -212,6 +220,7 @@ class _Stream(Response):
             headers = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": _RETRY, "more_body": True})
+            is_allowed, looked_s = True, time.monotonic()
             while True:
                 if listener.is_behind:
                     history = channel.history.copy()
@@ -219,11 +228,17 @@ class _Stream(Response):
                     message = await to_thread.run_sync(_all_of, history)
                 else:
                     message = await listener.next()
+                if time.monotonic() - looked_s > _LOOKS_S:
+                    is_allowed = await to_thread.run_sync(_may_still_listen, self.run_id, self.owner)
+                    if not is_allowed:
+                        break
+                    looked_s = time.monotonic()
                 if message:
                     await send({"type": "http.response.body", "body": message, "more_body": True})
                 if listener.is_done:
                     break
-            await send({"type": "http.response.body", "body": _END if channel.is_over else b"", "more_body": False})
+            end = _END if channel.is_over or not is_allowed else b""
+            await send({"type": "http.response.body", "body": end, "more_body": False})
         finally:
             watching.cancel()
             channel.listeners.discard(listener)

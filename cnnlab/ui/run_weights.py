@@ -22,8 +22,9 @@ def use(run_id: str, epoch: int) -> None:
 
 
 def choices() -> dict[str, str]:
-    """Key → label of the nets of this visitor's runs, the newest first."""
-    return {f"{RUN}{run.id}": f"{run.name} (run)" for run in store.of_owner(visitors.owner()) if _epochs(run)}
+    """Key → label of the nets of this visitor's runs, the newest first; no two labels are the same."""
+    runs = store.of_owner(visitors.owner())
+    return {f"{RUN}{run.id}": f"{run.name} (run) · {run.id[:4]}" for run in runs if _epochs(run)}
 
 
 def run_of(key: str) -> store.Run:

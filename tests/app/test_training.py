@@ -12,13 +12,15 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from cnnlab.data import Augment, Step
+from cnnlab.data import Augment, Step, load_dataset
 from cnnlab.errors import InputRejected
 from cnnlab.runs import store
+from cnnlab.train.building import build_net
+from cnnlab.train.checkpoints import NetFacts, weights_file, write_weights
 from cnnlab.train.config import TrainConfig
 from cnnlab.train.recipes import RECIPES
 from cnnlab.ui import running
-from cnnlab.ui.training import changes, watching
+from cnnlab.ui.training import augmenting, changes, expecting, setup, watching
 
 Opened = Callable[..., AppTest]
 STRANGER = "f" * 32
@@ -349,3 +351,143 @@ def test_a_tutorials_figures_are_drawn_beside_its_recipe_alone() -> None:
     assert watching.published_of(config) == RECIPES["mnist_simple_cnn"].published
     assert watching.published_of(dataclasses.replace(config, threads=2, seed=7)) is not None
     assert watching.published_of(dataclasses.replace(config, lr=0.02)) is None
+
+
+def run_with_weights(owner: str, name: str = "", *, num_classes: int = 10) -> store.Run:
+    """A run of LeNet-5 that has kept the weights of its first epoch."""
+    config = TrainConfig(net="lenet5", side=28)
+    run = store.create(owner, config, name=name)
+    model = build_net(config, num_classes=num_classes, in_channels=1, side=28)
+    about = NetFacts(classes=tuple(map(str, range(num_classes))), in_channels=1, side=28, mean=(0.5,), std=(0.5,))
+    write_weights(weights_file(store.folder(run.id), 1), model, about)
+    store.set_state(run.id, "stopped")
+    store.note_progress(run.id, 1, 1, 0.5)
+    return store.get(run.id)
+
+
+@pytest.mark.parametrize("field", ["start_from", "teacher"])
+def test_weights_of_a_strangers_run_are_taken_only_once_it_is_published(opened: Opened, field: str) -> None:
+    run = run_with_weights(STRANGER)
+    link = {"net": "lenet5", "side": "28", field: f"run:{run.id}@1"}
+    store.publish(run.id, True)
+    app = is_sound(opened("training", **link))
+    assert not app.error
+    assert not keyed(app.button, "training.start").disabled
+    store.publish(run.id, False)
+    # The same question has just been answered for the visitor above.
+    app = is_sound(opened("training", **link))
+    assert "There is no such run, or it is not yours to see." in words(app.error)
+    assert keyed(app.button, "training.start").disabled
+
+
+def test_a_run_that_does_not_exist_is_told_as_a_strangers_is() -> None:
+    hidden = run_with_weights(STRANGER)
+    told = []
+    for run_id in (hidden.id, "0" * 26):
+        with pytest.raises(InputRejected, match="no such run, or it is not yours to see") as refused:
+            setup.check_sources(TrainConfig(teacher=f"run:{run_id}@1"))
+        told.append(str(refused.value))
+    assert told[0] == told[1]
+    setup.check_sources(TrainConfig(start_from="weights:any"))
+
+
+def test_a_teacher_for_other_classes_is_told_before_the_start(opened: Opened) -> None:
+    run = run_with_weights(STRANGER, num_classes=3)
+    store.publish(run.id, True)
+    app = is_sound(opened("training", net="lenet5", side="28", teacher=f"run:{run.id}@1"))
+    assert "The teacher tells 3 classes apart and the data has 10." in words(app.error)
+    assert keyed(app.button, "training.start").disabled
+
+
+def test_runs_of_the_same_name_are_told_apart(opened: Opened) -> None:
+    app = opened("training")
+    runs = [run_with_weights(owner_of(app), "Twin") for _ in range(2)]
+    app.session_state["training-more-start-and-teacher"] = True
+    is_sound(app.run())
+    for label in ("Start from", "Teacher"):
+        [box] = [box for box in app.selectbox if box.label == label]
+        twins = [option for option in box.options if option.startswith("Twin")]
+        assert sorted(twins) == sorted(f"Twin, epoch 1 · {run.id[:4]}" for run in runs)
+    press(app, "workbench.change-net")
+    [box] = [box for box in app.selectbox if any("(run)" in option for option in box.options)]
+    assert len(set(box.options)) == len(box.options)
+    assert {f"Twin (run) · {run.id[:4]}" for run in runs} <= set(box.options)
+
+
+def test_a_batch_that_takes_gigabytes_is_not_measured(opened: Opened) -> None:
+    app = is_sound(opened("training", net="vgg16", side="64", batch_size="4096"))
+    assert not app.metric
+    # The maps of each convolution and its ReLU, those of the poolings, then the classifier: all training pictures are
+    # in one batch.
+    maps = 2 * (2 * 64 * 64**2 + 2 * 128 * 32**2 + 3 * 256 * 16**2 + 3 * 512 * 8**2 + 3 * 512 * 4**2)
+    pooled = 64 * 32**2 + 128 * 16**2 + 256 * 8**2 + 512 * 4**2 + 512 * 2**2
+    least = 4 * (maps + pooled) * int(table(app)["training pictures"].replace(",", "")) * 3 / 1e9
+    [told] = re.findall(r"the net takes about ([\d.]+) GB", words(app.caption))
+    assert least < float(told) < 1.05 * least
+    assert "the time is not measured here" in words(app.caption)
+
+
+def test_of_a_large_batch_only_what_is_shown_is_made(opened: Opened) -> None:
+    dataset = load_dataset("digits", validation=0.1, seed=0)
+    config = TrainConfig(batch_size=64, augment=Augment((Step("flip"),)))
+    made: list[int] = []
+    seen = augmenting.seen
+
+    def counted(dataset: Any, augment: Any, indices: Any, generator: Any) -> Any:
+        made.append(len(indices))
+        return seen(dataset, augment, indices, generator)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmenting, "seen", counted)
+        augmenting.first_batch(dataset, config, 16, 8)
+    assert made == [16]
+
+
+@pytest.mark.parametrize("choice", ["side:63", "colour:3", "count:0"])
+def test_a_link_with_an_impossible_choice_of_a_data_set_is_refused_in_words(opened: Opened, choice: str) -> None:
+    app = is_sound(opened("training", data="shapes", data_choices=choice))
+    assert "data_choices" in words([*app.warning, *app.info, *app.error])
+    assert app.session_state["training.data_choices"] is None
+
+
+def test_a_choice_that_belongs_to_another_set_stands_as_a_fault(opened: Opened) -> None:
+    app = is_sound(opened("training", data_choices="side:64"))
+    assert "side of 'digits' must be" in words(app.error)
+    assert keyed(app.button, "training.start").disabled
+
+
+def test_only_one_measurement_waits_for_a_session(opened: Opened) -> None:
+    with expecting._one_at_a_time:
+        app = opened("training", weight_decay="0.011")
+        first = app.session_state[expecting._MINE]
+        keyed(app.number_input, "training.set.batch_size").set_value(48)
+        is_sound(app.run())
+        second = app.session_state[expecting._MINE]
+        assert second is not first
+        assert not first.is_over
+    assert first.wait(20)
+    assert (first.result, first.error) == (None, None)
+    assert second.wait(20)
+    assert second.result is not None
+    keyed(app.number_input, "training.set.batch_size").set_value(32)
+    is_sound(app.run())
+    again = app.session_state[expecting._MINE]
+    assert again.wait(20)
+    assert again.result is not None
+
+
+def test_a_job_that_somebody_else_began_cannot_be_stopped() -> None:
+    def page(can_stop: bool) -> None:
+        import threading
+
+        from cnnlab.ui.training import jobs
+
+        end = threading.Event()
+        job = jobs.Job(lambda _progress, _cancelled: end.wait(20))
+        jobs.show(job, "Waiting", key="stop", can_stop=can_stop)
+        end.set()
+
+    for can_stop in (True, False):
+        app = AppTest.from_function(page, kwargs={"can_stop": can_stop}).run()
+        assert not app.exception
+        assert [button.key for button in app.button] == (["stop"] if can_stop else [])

@@ -14,8 +14,9 @@ from cnnlab.cli.display import Display
 from cnnlab.cli.owner import OWNER
 from cnnlab.nets import build_seeded
 from cnnlab.nets.weights import load_weights, read_bundled
-from cnnlab.runs import store
+from cnnlab.runs import held, store
 from cnnlab.runs.journal import read_events, read_history
+from cnnlab.runs.store import TestResult
 from cnnlab.runs.worker import Preparing
 from cnnlab.train.checkpoints import epochs_in
 from cnnlab.train.config import OWN_PICTURES, TrainConfig
@@ -136,7 +137,7 @@ def test_own_pictures_come_from_a_zip(tmp_path, capsys):
         (["train", "--recipe", "digits_fast", "--save-weights", "net.safetensors"], "lab's own nets only"),
         (["train", "--recipe", "shapes", "--save-weights", "net.pt"], "must end in .safetensors"),
         (["train", "--recipe", "shapes", "--save-weights", "nowhere/net.safetensors"], "a folder that exists"),
-        (["train", "--resume", "abc"], "There is no run here that begins with 'abc'"),
+        (["train", "--resume", "abc"], "No run of the command line begins with 'abc'"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_words_and_nothing_is_begun(arguments, words, capsys):
@@ -166,6 +167,41 @@ def test_a_run_keeps_its_settings_when_it_goes_on(capsys):
     assert main(["train", "--resume", run.id, "--epochs", "9"]) == 1
     assert "A run goes on as it began." in capsys.readouterr().err
     assert store.get(run.id).config == QUICK
+
+
+@pytest.mark.parametrize("more", [["--test"], ["--save-weights", "net.safetensors"]])
+def test_the_test_pictures_are_not_promised_a_second_time(more, capsys):
+    run = store.create(OWNER, QUICK)
+    store.set_test(run.id, TestResult(epoch=1, accuracy=1.0, loss=0.0, num_pictures=1, confusion=((1,),), time=0.0))
+    store.set_state(run.id, "stopped")
+    assert main(["train", "--resume", run.id, *more]) == 1
+    assert "have been used for this run, after epoch 1" in capsys.readouterr().err
+    assert store.get(run.id).state == "stopped"
+
+
+def test_runs_that_others_published_are_theirs_to_go_on_with(capsys):
+    run = store.create("1" * 32, QUICK)
+    store.publish(run.id, True)
+    store.set_state(run.id, "stopped")
+    assert main(["train", "--resume", run.id]) == 1
+    assert "No run of the command line begins with" in capsys.readouterr().err
+    assert store.get(run.id).state == "stopped"
+
+
+def test_a_run_that_cannot_be_started_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(held, "MAX_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        for label in ("dark", "light"):
+            for number in range(12):
+                file = io.BytesIO()
+                Image.fromarray(rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(file, "PNG")
+                archive.writestr(f"{label}/{number}.png", file.getvalue())
+    path = tmp_path / "own.yaml"
+    path.write_text(TrainConfig(data=OWN_PICTURES, side=32, device="cpu").to_yaml(), encoding="utf-8")
+    assert main(["train", str(path), "--pictures", str(tmp_path / "own.zip")]) == 1
+    assert "no room in memory" in capsys.readouterr().err
+    assert store.of_owner(OWNER) == ()
 
 
 def test_another_data_directory_can_be_named(tmp_path, capsys):

@@ -61,8 +61,9 @@ def _knobs(title: str, setup: Setup) -> None:
 
 def _sources(chosen: str) -> dict[str, str]:
     """Trained weights that there are: those that come with the lab, and the best epoch of the visitor's own runs."""
+    # With a piece of the id: the browser knows an option by its label, and runs may have the same name.
     found = {f"weights:{key}": f"{one.label}: {one.accuracy}" for key, one in bundled_weights().items()}
     for run in store.of_owner(visitors.owner()):
         if run.best_epoch:
-            found[f"run:{run.id}@{run.best_epoch}"] = f"{run.name}, epoch {run.best_epoch}"
+            found[f"run:{run.id}@{run.best_epoch}"] = f"{run.name}, epoch {run.best_epoch} · {run.id[:4]}"
     return found | ({} if not chosen or chosen in found else {chosen: chosen})

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from cnnlab.errors import LabError
+from cnnlab.errors import InputRejected, LabError
 from cnnlab.runs.store import Run
 from cnnlab.train.config import OWN_PICTURES, TrainConfig
 from cnnlab.train.recipes import RECIPES
@@ -43,7 +43,7 @@ def show(setup: Setup, run: Run | None) -> None:
                 st.button(
                     "Set the page to these",
                     key="training.take-config",
-                    on_click=take,
+                    on_click=_take,
                     args=(run.config,),
                     help="All controls take the values of this run, for another one like it.",
                 )
@@ -71,8 +71,20 @@ def _given() -> None:
         st.session_state[_REFUSED] = str(error)
 
 
+def _take(config: TrainConfig) -> None:
+    st.session_state.pop(_REFUSED, None)
+    try:
+        take(config)
+    except LabError as error:
+        st.session_state[_REFUSED] = str(error)
+
+
 def take(config: TrainConfig) -> None:
-    """Set the page to a configuration: the nearest recipe, and what differs from it."""
+    """Set the page to a configuration: the nearest recipe, and what differs from it.
+
+    Raises:
+        InputRejected: Its net would take the place of a draft.
+    """
     same_net = [key for key, recipe in RECIPES.items() if recipe.config.net == config.net]
     key = next((key for key in same_net if RECIPES[key].config.data == config.data), next(iter(same_net), None))
     if key is None:
@@ -91,6 +103,13 @@ def _take_net(config: TrainConfig) -> None:
         nets.choose(config.net)
     else:
         spec = config.net
+        if nets.has_draft():
+            mine = nets.draft()
+            if (mine.input_shape, mine.layers) != (spec.input_shape, spec.layers):
+                raise InputRejected(
+                    f"These settings bring a net of their own, which would take the place of your draft, {mine.name}. "
+                    "Save the draft on the architecture page, then set these again."
+                )
         name = spec.name or "Net of a file"
         nets.change_draft(nets.Draft(name=name, input_shape=spec.input_shape, layers=spec.layers))
         nets.choose(nets.DRAFT)

@@ -102,11 +102,12 @@ def variants(dataset: Dataset, augment: Augment, seed: int) -> bytes:
 
 
 def first_batch(dataset: Dataset, config: TrainConfig, count: int, columns: int) -> bytes:
-    """The beginning of the first batch that the net will be shown, as it is shown, as a JPEG."""
+    """The beginning of the first batch, as a JPEG: changed as it will be where it is all of it, else drawn alike."""
     part = dataset.splits.train
-    order = order_of(config, dataset.labels[part], 0)[: config.batch_size]
+    # A whole batch may be gigabytes, for a few pictures of it.
+    order = order_of(config, dataset.labels[part], 0)[:count]
     shown = seen(dataset, config.augment, part[order], draws.generator(config.seed, "augment", 0))
-    return sheet(shown[:count], columns)
+    return sheet(shown, columns)
 
 
 def seen(dataset: Dataset, augment: Augment, indices: torch.Tensor, generator: torch.Generator) -> NDArray[np.float32]:

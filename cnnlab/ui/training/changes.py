@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from cnnlab.data import AUGMENTATIONS, Augment, Step
+from cnnlab.data import AUGMENTATIONS, DATASETS, Augment, Step
 from cnnlab.errors import InputRejected
 from cnnlab.train import config as training
 from cnnlab.train.config import TrainConfig
@@ -157,7 +157,18 @@ def _parse_choices(text: str) -> dict[str, int]:
     for part in text.split(",")[:_MAX_STEPS] if text != NOTHING else ():
         name, _, number = part.partition(":")
         choices[name[:40]] = state.integer("", "data_choices", 0, 999_999_999, 0).parse(number)
-    return choices
+    # Which set it will be is not known here: what one takes may pass, and what another does not is told by its control.
+    refused = None
+    for data, entry in DATASETS.items():
+        try:
+            dataclasses.replace(_USUAL, data=data, data_choices=choices)
+        except InputRejected as error:
+            if refused is None or set(choices) <= set(entry.choices):
+                refused = error
+        else:
+            return choices
+    assert refused is not None
+    raise refused
 
 
 NAMES = tuple(one.name for one in dataclasses.fields(TrainConfig) if one.name != "net")

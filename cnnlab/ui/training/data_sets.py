@@ -2,12 +2,15 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakSet
 
 import streamlit as st
 
 from cnnlab.data import AUGMENTATIONS, DATASETS, Augment, Dataset, Progress
 from cnnlab.downloading import Cancelled
-from cnnlab.errors import LabError
+from cnnlab.errors import LabError, RunFailed
 from cnnlab.train.building import load_data
 from cnnlab.train.config import OWN_PICTURES, TrainConfig
 from cnnlab.ui import errors
@@ -19,6 +22,10 @@ _MOST = 4  # sets in memory; those from files are mapped and cost next to nothin
 _SHORT_S = 1.5  # what a page may take without a bar
 _shelf: OrderedDict[str, Job[Dataset]] = OrderedDict()
 _lock = threading.Lock()
+# One at a time, so that memory is asked for once; but nobody whose pictures are here waits for a download.
+_loading = {is_here: threading.Lock() for is_here in (True, False)}
+_LOOKS_S = 0.2
+_BEGUN = "training.data-begun"
 
 LABELS = {key: entry.label for key, entry in DATASETS.items()} | {OWN_PICTURES: "Your own pictures"}
 
@@ -41,7 +48,8 @@ def show_way(config: TrainConfig) -> None:
     job = _job(config)
     # One that came to its end since `of` looked is shown too: the page then runs again by itself.
     if job is not None and job.error is None:
-        show(job, entry.label, key="training.stop-data")
+        # Others may wait for the same pictures: only who asked for them may stop that.
+        show(job, entry.label, key="training.stop-data", can_stop=job in st.session_state.get(_BEGUN, ()))
         return
     if job is not None:
         assert job.error is not None
@@ -76,13 +84,28 @@ def _fetch(config: TrainConfig) -> None:
 
 def _begin(config: TrainConfig) -> Job[Dataset]:
     def load(progress: Progress, cancelled: Cancelled) -> Dataset:
-        return load_data(config, progress, cancelled)
+        with _turn(_loading[DATASETS[config.data].is_here()], cancelled):
+            return load_data(config, progress, cancelled)
 
     with _lock:
         _shelf[_key(config)] = job = Job(load)
+        _shelf.move_to_end(_key(config))
         while len(_shelf) > _MOST:
-            _shelf.popitem(last=False)
+            # First what is over and longest unused; else what has been waited for longest.
+            _shelf.pop(next((key for key, one in _shelf.items() if one.is_over), next(iter(_shelf)))).stop()
+    st.session_state.setdefault(_BEGUN, WeakSet()).add(job)
     return job
+
+
+@contextmanager
+def _turn(lock: threading.Lock, cancelled: Cancelled) -> Iterator[None]:
+    while not lock.acquire(timeout=_LOOKS_S):
+        if cancelled():
+            raise RunFailed("Getting these pictures was stopped. Start it again when you need them.")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fault(config: TrainConfig) -> str:

@@ -24,7 +24,7 @@ from cnnlab.train.evolving import Frame
 from cnnlab.ui import errors, run_weights, state, workbench
 from cnnlab.ui.components.picture import legend_of, picture
 from cnnlab.ui.text import plain
-from cnnlab.ui.training import data_sets, evaluations
+from cnnlab.ui.training import data_sets, evaluations, opened
 
 _PLAY_S = 0.8
 _LOOKS_S = 2.0
@@ -37,7 +37,7 @@ EPOCH = state.Setting(key="training.at", param="at", default=None, parse=state.i
 LAYER = state.Setting(
     key="training.maps", param="maps", default=None, parse=state.integer("", "maps", 0, 9999, 0).parse
 )
-PROBE = state.choice("training.probe", "probe", _PROBES, "validation")
+PROBE = state.choice("training.probe-of", "probe", _PROBES, "validation")
 NUMBER = state.integer("training.probe-number", "picture", 0, 999_999, 0)
 SETTINGS = (EPOCH, LAYER, PROBE, NUMBER)
 
@@ -51,12 +51,14 @@ class Probe:
         pixels: As people see it, (H, W) or (H, W, 3), uint8.
         truth: Index of its class; None where nobody knows.
         digest: What tells it from every other.
+        is_everybodys: Whether others than the visitor have it: what is made of it may then outlive the session.
     """
 
     x_chw: NDArray[np.float32]
     pixels: NDArray[np.uint8]
     truth: int | None
     digest: str
+    is_everybodys: bool
 
 
 def draw(run: Run) -> None:
@@ -82,7 +84,7 @@ def _moving(run: Run, every_s: float | None) -> None:
             st.rerun()
         state.recall()
         with errors.shown():
-            _show(run)
+            _show(opened.again(run.id))
         state.publish()
 
     show()
@@ -97,7 +99,8 @@ def _show(run: Run) -> None:
     probe = _probe(run, epoch, facts)
     if probe is None:
         return
-    now = _frame(folder, epoch, probe.x_chw, f"{_stamp(folder, epoch)}|{probe.digest}")
+    frame = _frame if probe.is_everybodys else _own_frame
+    now = frame(folder, epoch, probe.x_chw, f"{_stamp(folder, epoch)}|{probe.digest}")
     all_epochs = f"{len(epochs)}|{_stamp(folder, epochs[-1])}"
     seen, filters, distance = st.columns([1, 1.5, 1], gap="medium")
     with seen:
@@ -143,7 +146,7 @@ def _choose_epoch(run: Run, epochs: Sequence[int]) -> int:
                 epochs,
                 key=_EPOCH_PICK,
                 on_change=_epoch_chosen,
-                format_func=lambda epoch: f"{epoch} (best)" if epoch == run.best_epoch else str(epoch),
+                format_func=lambda epoch: f"{epoch} (best)" if epoch == run.best_epoch > 0 else str(epoch),
                 help="0 is the net before training.",
                 width=480,
             )
@@ -188,10 +191,10 @@ def _probe(run: Run, epoch: int, facts: NetFacts) -> Probe | None:
         part = dataset.splits.validation
         st.session_state[NUMBER.key] %= len(part)
         st.number_input("Number", 0, len(part) - 1, key=NUMBER.key, width=140)
-    return _of_validation(dataset, int(part[st.session_state[NUMBER.key]]))
+    return _of_validation(dataset, int(part[st.session_state[NUMBER.key]]), is_everybodys=not is_own)
 
 
-def _of_validation(dataset: Dataset, index: int) -> Probe:
+def _of_validation(dataset: Dataset, index: int, *, is_everybodys: bool) -> Probe:
     pixels_hwc = dataset.pictures[index].numpy()
     mean, std = (np.array(values, dtype=np.float32) for values in (dataset.mean, dataset.std))
     x_hwc = (pixels_hwc.astype(np.float32) / np.float32(255) - mean) / std
@@ -200,6 +203,7 @@ def _of_validation(dataset: Dataset, index: int) -> Probe:
         pixels=pixels_hwc[:, :, 0] if pixels_hwc.shape[2] == 1 else pixels_hwc,
         truth=int(dataset.labels[index]),
         digest=f"{index}|{dataset.mean}|{dataset.std}",
+        is_everybodys=is_everybodys,
     )
 
 
@@ -211,26 +215,33 @@ def _current_image(facts: NetFacts) -> Probe:
         std=facts.std,
     )
     x_chw = workbench.prepared(steps)
-    return Probe(x_chw=x_chw, pixels=steps.picture(x_chw), truth=None, digest=workbench.digest())
+    pixels, digest = steps.picture(x_chw), workbench.digest()
+    return Probe(x_chw=x_chw, pixels=pixels, truth=None, digest=digest, is_everybodys=False)
 
 
 # Runs are told from one another by text: Streamlit's hash of a large array looks at a sample of it.
-@st.cache_resource(show_spinner=False, max_entries=24)
-def _frame(_folder: Path, epoch: int, _x_chw: NDArray[np.float32], run: str) -> Frame:
+def _compute_frame(_folder: Path, epoch: int, _x_chw: NDArray[np.float32], run: str) -> Frame:
     del run
     return evolving.frame(_folder, epoch, torch.from_numpy(_x_chw))
+
+
+def _compute_map_limit(_folder: Path, _x_chw: NDArray[np.float32], index: int, run: str) -> float:
+    del run
+    return evolving.map_limit(_folder, torch.from_numpy(_x_chw), index)
+
+
+# What is made of a visitor's own picture stays in their session, and no longer.
+_running = "Running the net of each epoch"
+_frame = st.cache_resource(show_spinner=False, max_entries=24)(_compute_frame)
+_own_frame = st.cache_resource(show_spinner=False, max_entries=12, scope="session")(_compute_frame)
+_map_limit = st.cache_resource(show_spinner=_running, max_entries=64)(_compute_map_limit)
+_own_map_limit = st.cache_resource(show_spinner=_running, max_entries=64, scope="session")(_compute_map_limit)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _filter_limit(_folder: Path, layer: str, run: str) -> float:
     del run
     return evolving.filter_limit(_folder, layer)
-
-
-@st.cache_resource(show_spinner="Running the net of each epoch", max_entries=64)
-def _map_limit(_folder: Path, _x_chw: NDArray[np.float32], index: int, run: str) -> float:
-    del run
-    return evolving.map_limit(_folder, torch.from_numpy(_x_chw), index)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -303,7 +314,8 @@ def _maps(folder: Path, all_epochs: str, now: Frame, probe: Probe) -> None:
         width=320,
     )
     layer = layers[index]
-    limit = _map_limit(folder, probe.x_chw, index, f"{all_epochs}|{probe.digest}")
+    limit_of = _map_limit if probe.is_everybodys else _own_map_limit
+    limit = limit_of(folder, probe.x_chw, index, f"{all_epochs}|{probe.digest}")
     drawn = to_picture(tiled(layer.maps), "signed", limits=(-limit, limit))
     picture(
         drawn.pixels,

@@ -29,7 +29,8 @@ def draw(run: Run, dataset: Dataset) -> None:
     st.markdown("**Final test**")
     job = _jobs.get(run.id)
     if job is not None and not job.wait(_SHORT_S):
-        show(job, f"Test, {len(dataset.splits.test):,} pictures", key="training.stop-test")
+        is_own = run.owner == visitors.owner()
+        show(job, f"Test, {len(dataset.splits.test):,} pictures", key="training.stop-test", can_stop=is_own)
         return
     if job is not None:
         with _lock:

@@ -48,8 +48,9 @@ def _first_batch(setup: Setup) -> None:
     st.image(augmenting.first_batch(dataset, config, shown, min(_COLUMNS, shown)), width="stretch")
     done = ", ".join(data_sets.step_labels(config.augment)) or "nothing"
     of_batch = f"The first {shown} pictures of" if shown < size else "All pictures of"
+    seen = "may" if shown < size and config.augment.steps else "will"
     st.caption(
-        f"{of_batch} the first batch, as the net will see them. Done to them, differently each time: {plain(done)}."
+        f"{of_batch} the first batch, as the net {seen} see them. Done to them, differently each time: {plain(done)}."
     )
 
 
@@ -105,6 +106,9 @@ def numbers(setup: Setup) -> None:
             "size": " × ".join(map(str, setup.dataset.pictures.shape[1:3])) + " px",
         }
         st.markdown(table(rows))
+    if reason := expecting.too_large(setup):
+        st.caption(reason)
+        return
     job = expecting.of(setup)
     if job is None:
         st.caption("How long it will take is measured once pictures and net fit each other.")
@@ -112,15 +116,15 @@ def numbers(setup: Setup) -> None:
     _expected(job, setup)
 
 
-def _expected(job: Job[Probe], setup: Setup) -> None:
-    was_pending = not job.is_over
+def _expected(job: Job[Probe | None], setup: Setup) -> None:
+    was_pending = _is_pending(job)
     ticks = itertools.count()
 
     @st.fragment(run_every=_LOOKS_S if was_pending else None)
     def look() -> None:
         if next(ticks) and was_pending and job.is_over:
             st.rerun()  # the page draws this again, without a clock
-        if not job.is_over:
+        if _is_pending(job):
             st.metric("Expected time", "…")
             st.caption("Measuring a few steps.")
         elif job.error is not None:
@@ -131,6 +135,11 @@ def _expected(job: Job[Probe], setup: Setup) -> None:
 
     with st.container(key="training-expected"):
         look()
+
+
+def _is_pending(job: Job[Probe | None]) -> bool:
+    """Whether it has told nothing; one that was stopped never will, and another takes its place."""
+    return job.result is None and job.error is None
 
 
 def _say(found: Probe, epochs: int) -> None:

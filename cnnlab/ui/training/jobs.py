@@ -80,7 +80,9 @@ def _end_all() -> None:
         job.wait(_LAST_WAIT_S)
 
 
-def show(job: Job[Any], title: str, *, key: str, unit: Callable[[int], str] = "{:,}".format) -> None:
+def show(
+    job: Job[Any], title: str, *, key: str, unit: Callable[[int], str] = "{:,}".format, can_stop: bool = True
+) -> None:
     """Draw how far a job is, with a button that stops it; the page runs again when it is over.
 
     Args:
@@ -88,6 +90,7 @@ def show(job: Job[Any], title: str, *, key: str, unit: Callable[[int], str] = "{
         title: What is being made, for people.
         key: Session key.
         unit: How much in words.
+        can_stop: Whether there is such a button: not for who shares somebody else's job.
     """
     ticks = itertools.count()
 
@@ -98,6 +101,7 @@ def show(job: Job[Any], title: str, *, key: str, unit: Callable[[int], str] = "{
         doing, done, total = job.told
         told = f"{title}: {doing}, {unit(done)} of {unit(total)}" if total else f"{title} …"
         st.progress(min(1.0, done / total) if total else 0.0, plain(told))
-        st.button("Stop", key=key, icon=":material/stop:", on_click=job.stop)
+        if can_stop:
+            st.button("Stop", key=key, icon=":material/stop:", on_click=job.stop)
 
     look()

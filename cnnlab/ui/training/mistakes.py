@@ -16,7 +16,7 @@ from cnnlab.train.checkpoints import epochs_in
 from cnnlab.train.evaluating import Evaluation, class_scores, wilson
 from cnnlab.ui import page, state
 from cnnlab.ui.text import plain
-from cnnlab.ui.training import evaluations, final_test, wall
+from cnnlab.ui.training import evaluations, final_test, opened, wall
 
 _MATRIX = "training.matrix"
 _TRUTH, _SAID, _EPOCH_PICK = "training.cell-truth", "training.cell-said", "training.judged-pick"
@@ -52,7 +52,7 @@ def draw(run: Run) -> None:
 
     @page.fragment
     def look() -> None:
-        _look(run)
+        _look(opened.again(run.id))
 
     look()
 
@@ -89,7 +89,7 @@ def _choose_epoch(run: Run, epochs: Sequence[int]) -> int:
         "Epoch",
         epochs,
         key=_EPOCH_PICK,
-        format_func=lambda epoch: f"{epoch} (best)" if epoch == run.best_epoch else str(epoch),
+        format_func=lambda epoch: f"{epoch} (best)" if epoch == run.best_epoch > 0 else str(epoch),
         on_change=_epoch_chosen,
         help="Whose weights are looked at; 0 is the net before training.",
         width=420,

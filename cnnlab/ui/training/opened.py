@@ -43,6 +43,21 @@ def current() -> Run | None:
     return run
 
 
+def again(run_id: str) -> Run:
+    """A run as it is now, for what draws itself again while the page stands still.
+
+    Raises:
+        InputRejected: The visitor may see it no longer.
+    """
+    try:
+        run = store.get(run_id)
+    except InputRejected:
+        run = None
+    if run is None or not store.may_see(run, visitors.owner()):
+        raise InputRejected("This run is gone: it was deleted, or is no longer published. Close it, or open another.")
+    return run
+
+
 def show(run_id: str | None) -> None:
     """Open a run, or none; for callbacks."""
     st.session_state[RUN.key] = run_id

@@ -1,4 +1,4 @@
-"""One's own pictures: looked at before they are taken, kept in memory for this session and no longer."""
+"""One's own pictures: looked at before they are taken, in memory for this session and for runs that may need them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -96,7 +96,8 @@ def say_taken() -> None:
         left_out = f", {len(decoded.skipped):,} left out" if decoded.skipped else ""
         st.caption(
             f"{plain(own.name)}: {len(decoded.names):,} pictures of {len(decoded.dataset.classes)} classes{left_out}. "
-            "They are in this server's memory, for you alone, until you close the page.",
+            "They are in this server's memory, for you alone, until you close the page; with a run that can still go "
+            "on, until it is finished or deleted.",
             width="stretch",
         )
         st.button("Other pictures", key="training.own-other", on_click=_forget)
@@ -130,7 +131,8 @@ def _ask() -> None:
     )
     st.caption(
         f"PNG, JPEG, WebP, GIF or BMP; a zip up to {uploadable_mb()} MB. They stay in this server's memory, are "
-        "written nowhere, and are gone a minute after you close the page."
+        "written nowhere, and are gone a minute after you close the page; with a run that can still go on, once it is "
+        "finished or deleted."
     )
 
 

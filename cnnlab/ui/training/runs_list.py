@@ -8,7 +8,9 @@ import streamlit as st
 from cnnlab.errors import LabError
 from cnnlab.runs import archive, store
 from cnnlab.runs.store import Run
+from cnnlab.train.checkpoints import epochs_in, weights_file
 from cnnlab.ui import errors, visitors
+from cnnlab.ui.running import runner
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import opened, own_pictures
 from cnnlab.ui.training.first_look import ago
@@ -18,6 +20,7 @@ _NAME = "training.run-name"
 _TAGS = "training.run-tags"
 _REFUSED = "training.run-refused"
 _IMPORT = "training.import"
+_MOST_WEIGHTS = archive.MAX_BYTES - 100_000_000  # the rest of the zip is for curves and settings
 
 
 def show() -> None:
@@ -106,8 +109,13 @@ def _confirm(run: Run) -> None:
         f"**{plain(run.name)}** goes, with its curves and the weights of {run.epochs_done} epochs. It cannot be had "
         "back."
     )
-    if st.button("Delete", type="primary", key="training.run-confirmed", on_click=_do, args=(store.delete, run.id)):
+    if st.button("Delete", type="primary", key="training.run-confirmed", on_click=_do, args=(_delete, run.id)):
         st.rerun()
+
+
+def _delete(run_id: str) -> None:
+    runner().forget(run_id)  # refuses where it goes on
+    store.delete(run_id)
 
 
 def _exports(run: Run) -> None:
@@ -120,6 +128,13 @@ def _exports(run: Run) -> None:
             key="training.run-tensorboard",
             help="Event files go with it: unpack the zip, and run `tensorboard --logdir tensorboard` beside them.",
         )
+        num_bytes = _weights_bytes(run, weights)
+        if num_bytes > _MOST_WEIGHTS:
+            st.caption(
+                f"These weights take {num_bytes / 1e6:,.0f} MB, and there is room for {_MOST_WEIGHTS / 1e6:,.0f} MB in "
+                "a zip. Take those of one epoch."
+            )
+            return
         # The zip is made only once somebody asks for it.
         st.download_button(
             "Download zip",
@@ -133,13 +148,22 @@ def _exports(run: Run) -> None:
         )
 
 
+def _weights_bytes(run: Run, weights: str) -> int:
+    """What the chosen weights take; of one epoch, all take the same."""
+    folder = store.folder(run.id)
+    epochs = epochs_in(folder)
+    return sum(weights_file(folder, epoch).stat().st_size for epoch in (epochs if weights == "all" else epochs[-1:]))
+
+
 def _naming(run: Run) -> None:
-    if st.session_state.get(f"{_NAME}.of") != run.id:
+    # The session forgets what a field holds once it is not drawn, but not whose it was.
+    if st.session_state.get(f"{_NAME}.of") != run.id or not {_NAME, _TAGS} <= set(st.session_state):
         st.session_state[f"{_NAME}.of"] = run.id
         st.session_state[_NAME], st.session_state[_TAGS] = run.name, ", ".join(run.tags)
     left, right = st.columns(2)
-    left.text_input("Name", key=_NAME, max_chars=store.MAX_NAME, on_change=_renamed, args=(run.id,))
-    right.text_input("Tags, with commas between them", key=_TAGS, max_chars=400, on_change=_tagged, args=(run.id,))
+    name, tags = st.session_state[_NAME], st.session_state[_TAGS]
+    left.text_input("Name", name, store.MAX_NAME, key=_NAME, on_change=_renamed, args=(run.id,))
+    right.text_input("Tags, with commas between them", tags, 400, key=_TAGS, on_change=_tagged, args=(run.id,))
 
 
 def _renamed(run_id: str) -> None:

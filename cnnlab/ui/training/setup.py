@@ -8,11 +8,13 @@ import streamlit as st
 import torch
 
 from cnnlab.data import DATASETS, Augment, Dataset
-from cnnlab.errors import LabError, Unsupported
-from cnnlab.train.building import build_net, device_of, freeze, pretrained, take_over
+from cnnlab.errors import InputRejected, LabError, Unsupported
+from cnnlab.runs import store
+from cnnlab.train.building import build_net, device_of, freeze, pretrained, take_over, teacher
+from cnnlab.train.checkpoints import NetFacts
 from cnnlab.train.config import TrainConfig
 from cnnlab.train.recipes import DEFAULT_RECIPE, RECIPES, Recipe
-from cnnlab.ui import net_choice, nets, state, workbench
+from cnnlab.ui import net_choice, nets, state, visitors, workbench
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import changes, data_sets, knobs
 
@@ -76,7 +78,10 @@ def read() -> Setup:
     dataset = data_sets.of(config)
     if fault := data_sets.fault(config):
         faults["data"] = fault
-    if dataset is not None and "net" not in faults:
+    foreign = _source_faults(config)
+    faults |= foreign
+    # What fits is remembered for all visitors, so nothing is asked of a run that this one may not see.
+    if dataset is not None and "net" not in faults and not foreign:
         telling = replace(
             TrainConfig(),
             net=config.net,
@@ -94,6 +99,32 @@ def _which_net() -> str:
     # Who comes with a net of their own choice wants to train that; who looks at one that has been trained does not.
     net = st.session_state[workbench.NET.key]
     return chosen or ("recipe" if net == workbench.NET.default or net.startswith(nets.RUN) else "current")
+
+
+def check_sources(config: TrainConfig) -> None:
+    """Make sure that a run takes weights only from runs that this visitor may see.
+
+    Raises:
+        InputRejected: It starts from, or learns from, a run that does not exist or is not published by its owner.
+    """
+    for fault in _source_faults(config).values():
+        raise InputRejected(fault)
+
+
+def _source_faults(config: TrainConfig) -> dict[str, str]:
+    faults = {}
+    for name in ("start_from", "teacher"):
+        kind, _, run_and_epoch = getattr(config, name).partition(":")
+        if kind == "run" and not _may_take(run_and_epoch.partition("@")[0]):
+            faults[name] = "There is no such run, or it is not yours to see. Choose another."
+    return faults
+
+
+def _may_take(run_id: str) -> bool:
+    try:
+        return store.may_see(store.get(run_id), visitors.owner())
+    except LabError:
+        return False
 
 
 def _device_faults(config: TrainConfig) -> dict[str, str]:
@@ -126,7 +157,15 @@ def _net_faults(config_yaml: str, num_classes: int, in_channels: int, side: int)
             freeze(model, config.freeze_to)
         if config.teacher:
             doing = "teacher"
-            pretrained(config.teacher)
+            # Whether it fits is a matter of shapes alone.
+            about = NetFacts(
+                classes=("",) * num_classes,
+                in_channels=in_channels,
+                side=side,
+                mean=(0.0,) * in_channels,
+                std=(1.0,) * in_channels,
+            )
+            teacher(config.teacher, about)
     except LabError as error:
         return {doing: str(error)}
     return {}

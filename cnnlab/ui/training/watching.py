@@ -52,8 +52,15 @@ def start(setup_now: Setup) -> None:
         width="stretch",
         disabled=not setup_now.can_start,
     ):
+        setup.check_sources(setup_now.config)
         run = store.create(visitors.owner(), setup_now.config)
-        _send_off(run, resume=False)
+        try:
+            _send_off(run, resume=False)
+        except Exception:
+            # It would wait for ever, for nobody has it in a queue.
+            runner().forget(run.id)
+            store.delete(run.id)
+            raise
     if setup_now.faults:
         st.caption("Put right what is marked first.")
     elif setup_now.dataset is None:
@@ -150,7 +157,7 @@ def _go_on(run: Run) -> None:
 
 def panel(run: Run) -> None:
     """Draw buttons and numbers, once a second while the run goes on."""
-    st.session_state[_TOLD] = (run.id, run.state)
+    st.session_state[_TOLD] = _told(run)
     with st.container(key="training-panel"):
         if opened.is_own(run) and not run.has_ended:
             _buttons(run)
@@ -160,17 +167,22 @@ def panel(run: Run) -> None:
 
 def _tick(run_id: str) -> None:
     """Copy the latest snapshot into the session, and draw it."""
-    run = store.get(run_id)
-    history = runner().history(run_id)
-    st.session_state[SNAPSHOT] = snapshot(run, history)
     with errors.shown():
+        run = opened.again(run_id)
+        history = runner().history(run_id)
+        st.session_state[SNAPSHOT] = snapshot(run, history)
         _numbers(run, history)
-    now = (run.id, run.state)
-    told = st.session_state.get(_TOLD, now)
-    if told[0] == run_id and told != now:
-        # What stands elsewhere on the page says something else by now: buttons, state, tabs.
-        st.session_state[_TOLD] = now
-        st.rerun()
+        now = _told(run)
+        told = st.session_state.get(_TOLD, now)
+        if told[0] == run_id and told != now:
+            # What stands elsewhere on the page says something else by now: buttons, state, tabs.
+            st.session_state[_TOLD] = now
+            st.rerun()
+
+
+def _told(run: Run) -> tuple[str, str, int | None]:
+    """What stands of a run outside the part that is drawn every second."""
+    return run.id, run.state, runner().position(run.id) if run.state == "waiting" else None
 
 
 def snapshot(run: Run, history: History) -> dict[str, Any]:
@@ -242,11 +254,13 @@ def _buttons(run: Run) -> None:
             _button(run, "step", "One step", "skip_next", "Does one step, and pauses again.")
             _button(run, "snapshot", "Snapshot", "photo_camera", "Writes the weights as they are now.")
     history = runner().history(run.id)
-    if st.session_state.get(f"{_LR}.of") != run.id:
+    # The session forgets what a field holds once it is not drawn, but not whose it was.
+    if st.session_state.get(f"{_LR}.of") != run.id or _LR not in st.session_state:
         st.session_state[f"{_LR}.of"] = run.id
         st.session_state[_LR] = history.last.lr if history.last else run.config.lr
     st.number_input(
         "Set the learning rate",
+        value=st.session_state[_LR],
         format="%g",
         step=0.001,
         key=_LR,
@@ -270,10 +284,10 @@ def _button(run: Run, command: str, label: str, icon: str, about: str | None = N
 
 def _send(run_id: str, name: str, value: float = 0.0) -> None:
     """Give a command, and wait a moment for its answer, so that the page is drawn once and right."""
-    run = store.get(run_id)
-    if not opened.is_own(run):
-        return
     try:
+        run = store.get(run_id)
+        if not opened.is_own(run):
+            return
         runner().command(run_id, Command(name, value))
     except LabError as error:
         st.session_state[_REFUSED] = str(error)
@@ -296,5 +310,8 @@ def _set_lr(run_id: str) -> None:
 
 
 def _withdraw(run_id: str) -> None:
-    if opened.is_own(store.get(run_id)):
-        runner().withdraw(run_id)
+    try:
+        if opened.is_own(store.get(run_id)):
+            runner().withdraw(run_id)
+    except LabError as error:
+        st.session_state[_REFUSED] = str(error)

@@ -18,13 +18,14 @@ from cnnlab.data.dataset import Gathered, part_pictures
 from cnnlab.errors import InputRejected, ResourceExhausted
 from cnnlab.runs import store
 from cnnlab.runs.channel import Subscription
-from cnnlab.runs.journal import read_events, read_history
+from cnnlab.runs.journal import Journal, read_events, read_history
 from cnnlab.runs.runner import Runner
 from cnnlab.runs.store import Run
 from cnnlab.train.checkpoints import read_weights, resumable_epoch, weights_file
 from cnnlab.train.config import TrainConfig
 from cnnlab.train.control import Command
 from cnnlab.train.events import Changed, Ended, EpochEnded, Started, Stepped, TrainEvent
+from tests.unit.runs.making import STARTED, stepped
 
 ANNA, BEN, CARA = "a" * 32, "b" * 32, "c" * 32
 SHORT = TrainConfig(epochs=3, batch_size=128)
@@ -120,7 +121,9 @@ def test_a_run_goes_to_its_end_and_everybody_knows(runner: Runner, undisturbed: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows knows no signal 9")
-@pytest.mark.parametrize("moment_s", [0.0, random.uniform(0.02, 0.3), random.uniform(0.3, 0.6)])
+@pytest.mark.parametrize(
+    "moment_s", [0.0, random.uniform(0.02, 0.3), random.uniform(0.3, 0.6)], ids=["at once", "soon", "later"]
+)
 def test_a_killed_run_fails_within_two_seconds_and_goes_on_to_the_same_weights(
     runner: Runner, undisturbed: Run, moment_s: float
 ) -> None:
@@ -284,6 +287,79 @@ def test_own_pictures_are_kept_for_as_long_as_the_run_can_go_on(runner: Runner) 
     runner.forget(run.id)
     with pytest.raises(InputRejected, match="Choose the same pictures again"):
         runner.start(run.id, resume=True)
+
+
+def test_a_run_goes_on_with_the_pictures_that_it_began_with_whatever_is_given(runner: Runner) -> None:
+    run = store.create(ANNA, TrainConfig(data="pictures", epochs=1000))
+    runner.start(run.id, dataset=digits_of((0, 1), ("ant", "bee")))
+    watch(runner, run, until_step(1))
+    runner.command(run.id, Command("stop"))
+    wait_for(lambda: not runner.is_going_on(run.id))
+    runner.start(run.id, dataset=digits_of((3, 8), ("cow", "dog")), resume=True)
+    (*_, started) = watch(runner, run, lambda event: isinstance(event, Started))
+    assert isinstance(started, Started)
+    assert started.classes == ("ant", "bee")
+    runner.command(run.id, Command("stop"))
+    wait_for(lambda: not runner.is_going_on(run.id))
+    # Nobody holds them any more: other ones are refused where they would be learnt from.
+    runner.forget(run.id)
+    runner.start(run.id, dataset=digits_of((3, 8), ("cow", "dog")), resume=True)
+    wait_for(lambda: not runner.is_going_on(run.id))
+    assert store.get(run.id).reason.startswith("These are other pictures than the run learnt from")
+
+
+def test_a_run_that_is_forgotten_waits_no_more_and_one_that_goes_on_is_not_forgotten(runner: Runner) -> None:
+    first, second, third = (store.create(ANNA, LONG) for _ in range(3))
+    for run in (first, second, third):
+        runner.start(run.id)
+    assert runner.position(third.id) == 1
+    with runner.subscribe(third.id) as watching:
+        runner.forget(third.id)
+        store.delete(third.id)
+        watching.next(1)
+        assert watching.is_over
+    assert runner.position(third.id) is None
+    with pytest.raises(InputRejected, match="Stop it, then delete it"):
+        runner.forget(first.id)
+    assert runner.is_going_on(first.id)
+    runner.command(first.id, Command("stop"))
+    wait_for(lambda: not runner.is_going_on(first.id))
+    runner.forget(first.id)
+    store.delete(first.id)
+
+
+def test_a_run_whose_state_is_gone_does_not_begin_anew_over_what_it_has_learnt(runner: Runner) -> None:
+    run = store.create(ANNA, LONG)
+    runner.start(run.id)
+    watch(runner, run, lambda event: isinstance(event, EpochEnded))
+    runner.command(run.id, Command("stop"))
+    wait_for(lambda: not runner.is_going_on(run.id))
+    state = store.folder(run.id) / "resume.safetensors"
+    content = state.read_bytes()
+    learnt = weights_file(store.folder(run.id), 1).read_bytes()
+    for damage in (content[:100], None):
+        state.unlink() if damage is None else state.write_bytes(damage)
+        with pytest.raises(InputRejected, match="Start a new run with the same settings"):
+            runner.start(run.id, resume=True)
+    assert store.get(run.id).state == "stopped"
+    assert runner.position(run.id) is None
+    assert weights_file(store.folder(run.id), 1).read_bytes() == learnt
+
+
+def test_a_run_that_another_process_works_on_is_read_again_when_there_is_news(runner: Runner) -> None:
+    run = store.create(ANNA, LONG)
+    store.set_state(run.id, "running")
+    with Journal.open(store.folder(run.id)) as journal:
+        journal.append(STARTED)
+        assert len(runner.history(run.id).steps) == 0
+        for step in (1, 2):
+            journal.append(stepped(step))
+            assert list(runner.history(run.id).steps.step) == [*range(1, step + 1)]
+    # Where its size is what it was, the journal is not opened.
+    path = store.folder(run.id) / "events.jsonl"
+    path.write_bytes(b"\n" * path.stat().st_size)
+    assert list(runner.history(run.id).steps.step) == [1, 2]
+    store.set_state(run.id, "stopped")
 
 
 def test_pictures_of_runs_long_past_make_room_and_those_of_waiting_runs_do_not(runner: Runner) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -28,8 +29,6 @@ numbers = st.fixed_dictionaries(
     | {name: st.sampled_from([*table]) for name, table in module._CHOICES.items()}
     | {
         "net": st.sampled_from(["lenet5", "resnet_cifar", OWN, dataclasses.replace(OWN, name="1e-3")]),
-        "data": st.sampled_from(["digits", "cifar10", OWN_PICTURES]),
-        "data_choices": st.just({"side": 32}),
         "augment": st.sampled_from([Augment(), Augment((Step("flip"), Step("cutout", {"side": 0.5})))]),
         "compile": st.booleans(),
         "start_from": st.sampled_from(["weights:lenet5", "run:abcdefgh12@0"]),
@@ -38,10 +37,21 @@ numbers = st.fixed_dictionaries(
 )
 
 
-@given(numbers)
+data = st.sampled_from(
+    [
+        {},
+        {"data": "cifar10"},
+        {"data": OWN_PICTURES},
+        {"data_choices": {"side": 32}},
+        {"data": "shapes", "data_choices": {"count": 90, "objects": 2}},
+    ]
+)
+
+
+@given(numbers, data)
 @settings(max_examples=60, deadline=None)
-def test_what_was_written_down_is_read_back(chosen):
-    config = TrainConfig(**chosen)
+def test_what_was_written_down_is_read_back(chosen, data):
+    config = TrainConfig(**chosen, **data)
     assert TrainConfig.from_data(config.to_data()) == config
     assert TrainConfig.from_data(json.loads(json.dumps(config.to_data()))) == config
     assert TrainConfig.from_yaml(config.to_yaml()) == config
@@ -119,6 +129,33 @@ def test_half_a_picture_is_rejected(name):
 def test_nonsense_and_contradictions_are_rejected(chosen):
     with pytest.raises(InputRejected):
         TrainConfig(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"data_choices": {"side": 30}}, "side of 'digits' must be a whole number of [28, 32], got 30"),
+        ({"data_choices": {"side": 28.0}}, "got 28.0"),
+        ({"data_choices": {"side": [28]}}, "got [28]"),
+        ({"data": "shapes", "data_choices": {"count": True}}, "got True"),
+        ({"data": "shapes", "data_choices": {"count": 10**9}}, "count of 'shapes' must be a whole number from"),
+        ({"data_choices": {"size": 28}}, "'digits' takes side, got 'size'"),
+        ({"data_choices": {1: 28}}, "'digits' takes side, got 1"),
+        ({"data": "cifar10", "data_choices": {"side": 32}}, "'cifar10' takes no choices, got 'side'"),
+        ({"data": OWN_PICTURES, "data_choices": {"side": 32}}, "'pictures' takes no choices, got 'side'"),
+        ({"data_choices": 5}, "must be names with whole numbers, got 5"),
+    ],
+    ids=str,
+)
+def test_what_a_data_set_does_not_let_one_choose_is_rejected_in_words(chosen, words):
+    with pytest.raises(InputRejected, match=re.escape(words)):
+        TrainConfig(**chosen)
+
+
+def test_the_largest_seed_is_the_largest_whole_number_that_a_browser_tells_from_the_next():
+    assert float(TrainConfig(seed=2**53 - 1).seed) != float(2**53)
+    with pytest.raises(InputRejected, match="seed must be from 0 to 9007199254740991, got 9007199254740992"):
+        TrainConfig(seed=2**53)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch import nn
 
 from cnnlab.data import Dataset, Splits
 from cnnlab.errors import InputRejected, RunFailed
-from cnnlab.train.evaluating import Evaluation, class_scores, evaluate, wilson
+from cnnlab.train.evaluating import Evaluation, class_scores, evaluate, pictures_at_once, wilson
 
 
 def evaluation(*rows, labels):
@@ -105,6 +105,18 @@ def test_the_size_of_the_batches_changes_nothing(batch_size):
     whole = evaluate(net(), dataset(), torch.arange(4))
     parts = evaluate(net(), dataset(), torch.arange(4), batch_size=batch_size)
     np.testing.assert_allclose(parts.logits, whole.logits, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [
+        ((28, 28, 1), 500),
+        ((224, 224, 3), 106),  # 64,000,000 / (4 · 224 · 224 · 3) = 106.3
+        ((4096, 4096, 3), 1),
+    ],
+)
+def test_large_pictures_are_shown_a_few_at_a_time(shape, count):
+    assert pictures_at_once(torch.empty((2, *shape), dtype=torch.uint8, device="meta")) == count
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cnnlab.data import Augment, Step, channel_statistics
 from cnnlab.data.dataset import Splits
 from cnnlab.errors import InputRejected, Unsupported
-from cnnlab.nets.spec import NetSpec
+from cnnlab.nets.spec import NetSpec, layer
 from cnnlab.train.building import build_net, pretrained
 from cnnlab.train.checkpoints import epochs_in, read_weights, resumable_epoch, weights_file
 from cnnlab.train.config import OWN_PICTURES, TrainConfig
@@ -294,6 +294,30 @@ def test_with_other_pictures_a_run_does_not_go_on(tmp_path):
         ran(config(), dataset=digits(60), folder=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": tuple("abcdefghij")},
+        {"mean": (0.5,)},
+        {"std": (0.5,)},
+    ],
+    ids=str,
+)
+def test_with_as_many_pictures_of_something_else_a_run_does_not_go_on_either(tmp_path, change):
+    ran(config(), folder=tmp_path)
+    before = (tmp_path / "resume.safetensors").read_bytes()
+    with pytest.raises(InputRejected, match="These are other pictures than the run learnt from"):
+        Training(config(), dataset=replace(digits(), **change), folder=tmp_path, resume=True)
+    assert (tmp_path / "resume.safetensors").read_bytes() == before
+
+
+def test_weights_that_are_damaged_do_not_keep_a_run_from_going_on(tmp_path):
+    _, told = ran(config(), folder=tmp_path)
+    weights_file(tmp_path, 0).write_bytes(b"torn")
+    _, again = ran(config(), folder=tmp_path, resume=True)
+    assert lasting(again[-1]) == lasting(told[-1])
+
+
 def test_what_was_never_kept_cannot_be_resumed(tmp_path):
     with pytest.raises(InputRejected, match="no resume"):
         Training(config(), dataset=digits(), folder=tmp_path, resume=True)
@@ -494,6 +518,34 @@ def test_validation_of_more_than_one_batch_is_counted_in_full():
     with torch.no_grad():
         logits = training.model.eval()(pixels(many, torch.arange(1200)))
     assert ended.validation_loss == pytest.approx(F.cross_entropy(logits, many.labels[:1200]).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("side", "batch_size", "count"),
+    [(28, 16, 500), (28, 600, 500), (400, 16, 100), (400, 120, 120)],  # 64,000,000 / (4 · 400 · 400) = 100
+)
+def test_validation_takes_no_more_room_than_it_must(side, batch_size, count):
+    data = digits(20, 40)
+    # One picture, seen through as many places as wanted.
+    pictures = torch.zeros((1, 400, 400, 1), dtype=torch.uint8) if side == 400 else data.pictures[:1]
+    many = replace(
+        data,
+        pictures=pictures.repeat(50, 1, 1, 1),
+        labels=torch.arange(50) % 10,
+        splits=Splits(train=torch.arange(20), validation=torch.arange(1200) % 50, test=torch.arange(2)),
+    )
+    net = NetSpec(
+        "Mean",
+        (1, side, side),
+        (layer("adaptive_avg_pool", output_size=1), layer("flatten"), layer("linear", out_features=10)),
+    )
+    training = Training(config(net=net, epochs=1, batch_size=batch_size), dataset=many)
+    sizes = []
+    training.average.register_forward_pre_hook(
+        lambda module, args: None if module.training else sizes.append(len(args[0]))
+    )
+    [ended] = of_kind(EpochEnded, list(training))
+    assert (max(sizes), sum(sizes)) == (count, 1200) == (count, sum(map(sum, ended.confusion)))
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
