@@ -142,6 +142,8 @@ RECIPES: dict[str, Recipe] = {
             warmup=2.0,
             augment=Augment((Step("padded_crop", {"padding": 2}),)),
         ),
+        expects="99.42 % of the 10,000 test pictures after 8 epochs (95 % interval 99.25 to 99.55 %; 1 thread, "
+        "one seed).",
     ),
     "mnist_lenet": Recipe(
         label="LeNet-5 on MNIST",
@@ -161,6 +163,8 @@ RECIPES: dict[str, Recipe] = {
             label_smoothing=0.05,
             augment=Augment((Step("padded_crop", {"padding": 2}),)),
         ),
+        expects="99.12 % of the 10,000 test pictures with the weights of the best of 20 epochs (95 % interval 98.92 to "
+        "99.29 %; 1 thread, one seed).",
     ),
     "shapes": Recipe(
         label="Drawn shapes",
@@ -220,6 +224,9 @@ RECIPES: dict[str, Recipe] = {
             label_smoothing=0.1,
             augment=Augment((Step("flip"), Step("padded_crop", {"padding": 4}), Step("cutout"))),
         ),
+        expects="88.85 % of the 10,000 test pictures after 18 epochs (95 % interval 88.22 to 89.45 %), 90.4 % of "
+        "1,000 for validation; 89 core-minutes (1 thread, one seed). The pictures were a JPEG copy of CIFAR-10, which "
+        "costs some points.",
     ),
     "cats_dogs": Recipe(
         label="Cats and dogs, from the CIFAR net",
