@@ -30,7 +30,7 @@ REPORT = struct.Struct("q")
 
 _ROOT = Path(__file__).parents[2]
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # Read when PyTorch is loaded. A thread that waits must not burn the core that others need: two threads on a busy
     # machine of two cores made 6 images a second where one made 240; waiting passively, 176.
     "OMP_WAIT_POLICY": "passive",
@@ -272,7 +272,7 @@ def _begin(serve: str, handle: int) -> "subprocess.Popen[Any]":
         return subprocess.Popen(  # noqa: S603  It is this very Python.
             [sys.executable, "-P", "-c", f"from cnnlab.runs import worker; worker.{serve}({handle})"],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path},
+            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
             **more,
         )
     except OSError as error:

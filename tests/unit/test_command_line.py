@@ -87,6 +87,15 @@ def _interrupt_after_an_epoch(epochs):
     return thread
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Tests that run side by side ignore it otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_stops_after_the_step_and_the_run_goes_on_from_there(config, capsys):
     thread = _interrupt_after_an_epoch(1)
     assert main(["train", str(config), "--epochs", "500"]) == 130

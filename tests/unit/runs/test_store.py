@@ -141,7 +141,7 @@ def test_all_states_can_be_set_and_no_other() -> None:
 def test_the_test_part_is_used_once() -> None:
     run = store.create(OWNER, CONFIG)
     store.set_test(run.id, RESULT)
-    with pytest.raises(InputRejected, match=r"have been used for this run: 90\.00% after epoch 3"):
+    with pytest.raises(InputRejected, match=r"have been used for this run: 90\.00 % after epoch 3"):
         store.set_test(run.id, replace(RESULT, accuracy=0.95))
     assert store.get(run.id).test == RESULT
 

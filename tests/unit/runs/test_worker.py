@@ -14,6 +14,7 @@ import torch
 from cnnlab import settings
 from cnnlab.data import Dataset, load_dataset
 from cnnlab.data.dataset import Gathered, part_pictures
+from cnnlab.nets.weights import bundled_weights
 from cnnlab.runs.launching import Launcher, Spares, Worker, launcher
 from cnnlab.runs.worker import Failed, Order, Preparing, Told, send_dataset
 from cnnlab.train.config import TrainConfig
@@ -179,7 +180,7 @@ def test_a_worker_without_an_order_ends_with_its_lab(worker: Worker) -> None:
 def test_what_can_be_put_right_is_told_in_its_own_words(worker: Worker, tmp_path: Path) -> None:
     worker.connection.send(order(tmp_path, TrainConfig(start_from="weights:nope")))
     assert heard(worker)[-1] == Failed(
-        "No weights 'nope' come with the lab; there are image_classification, lenet5, resnet_cifar, tiny_vgg."
+        f"No weights 'nope' come with the lab; there are {', '.join(bundled_weights())}."
     )
 
 

@@ -54,7 +54,7 @@ def test_ones_own_pictures_are_asked_for():
 
 
 def test_a_choice_that_the_data_does_not_have_is_rejected():
-    with pytest.raises(InputRejected, match=r"Side .* 28, 32, got 30"):
+    with pytest.raises(InputRejected, match=r"side of 'digits' must be .*28, 32.*, got 30"):
         load_data(TrainConfig(data_choices={"side": 30}))
 
 

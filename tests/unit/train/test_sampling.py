@@ -10,14 +10,14 @@ LABELS = torch.tensor([0] * 50 + [1] * 7 + [3] * 1)
 LABEL_LISTS = st.lists(st.integers(0, 5), min_size=1, max_size=80).map(torch.tensor)
 
 
-@given(LABEL_LISTS, st.integers(0, 2**63 - 1), st.integers(0, 1000))
+@given(LABEL_LISTS, st.integers(0, 2**53 - 1), st.integers(0, 1000))
 @settings(deadline=None)
 def test_as_it_is_shows_each_picture_once(labels, seed, epoch):
     order = order_of(TrainConfig(seed=seed), labels, epoch)
     assert sorted(order.tolist()) == list(range(len(labels)))
 
 
-@given(LABEL_LISTS, st.integers(0, 2**63 - 1), st.integers(0, 1000))
+@given(LABEL_LISTS, st.integers(0, 2**53 - 1), st.integers(0, 1000))
 @settings(deadline=None)
 def test_balanced_shows_each_class_equally_often_give_or_take_one(labels, seed, epoch):
     order = order_of(TrainConfig(seed=seed, sampling="balanced"), labels, epoch)
