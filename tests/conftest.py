@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Side by side, each with as many threads as there are cores, tests wait for one another's threads. PyTorch and BLAS
+    # read this when they are loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CNNLAB_TEST_DATA", ROOT.parent / "shared" / "data"))
 
