@@ -13,3 +13,17 @@ def data_dir() -> Path:
         return Path(chosen).expanduser()
     home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(home).expanduser() / "cnnlab"
+
+
+def model_memory_bytes() -> int | None:
+    """Memory, on each device, for the models that all visitors share: `CNNLAB_MODEL_MEMORY_MB`; None where not set.
+
+    Raises:
+        ValueError: It is set to something other than a whole number above 0.
+    """
+    chosen = os.environ.get("CNNLAB_MODEL_MEMORY_MB", "")
+    if not chosen:
+        return None
+    if not chosen.isdecimal() or not int(chosen):
+        raise ValueError(f"CNNLAB_MODEL_MEMORY_MB must be a whole number above 0, got {chosen!r}")
+    return int(chosen) * 2**20

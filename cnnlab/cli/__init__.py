@@ -1,4 +1,4 @@
-"""The lab in a terminal: train, list recipes, list runs.
+"""The lab in a terminal: train, list recipes, list runs, convert weights.
 
 Runs are kept where the browser finds them, and published, so that everybody at this lab can watch them there.
 """
@@ -17,6 +17,7 @@ examples:
   python -m cnnlab train --recipe digits_fast
   python -m cnnlab train config.yaml --epochs 3 --test
   python -m cnnlab train --resume k3v9x0…
+  python -m cnnlab convert weights.pt
 """
 
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         told = _parser().parse_args(arguments)
     except SystemExit as end:  # argparse has said what is wrong, or shown its help
         return int(end.code or 0)
-    if told.data_dir:
+    if told.command != "convert" and told.data_dir:
         os.environ["CNNLAB_DATA_DIR"] = str(told.data_dir.absolute())
     try:
         # Only here: PyTorch takes seconds, and help should not.
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str]) -> int:
             from cnnlab.cli.training import train
 
             return train(told)
+        if told.command == "convert":
+            from cnnlab.cli.converting import convert
+
+            return convert(told)
         from cnnlab.cli import listing
 
         listing.recipes() if told.command == "recipes" else listing.runs()
@@ -84,4 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--half", action="store_true", help="round those weights to 16 bits: half the size")
     commands.add_parser("recipes", parents=[where], help="list what can be trained at once")
     commands.add_parser("runs", parents=[where], help="list the runs that are kept")
+    convert = commands.add_parser("convert", help="make .safetensors, which the browser takes, of a .pt file")
+    convert.add_argument("file", type=Path, metavar="FILE.pt", help="weights as torch.save writes them")
+    convert.add_argument(
+        "--out", type=Path, metavar="FILE.safetensors", help="where to write to; else beside the file, by its name"
+    )
     return parser

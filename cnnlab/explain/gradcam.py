@@ -22,7 +22,7 @@ def channel_weights(seen: Pass, target: Target, layer: str) -> Tensor:
 
 def _map(seen: Pass, target: Target, layer: str) -> Tensor:
     weights_nk = channel_weights(seen, target, layer)
-    return (weights_nk[:, :, None, None] * seen.activation(layer)).sum(1).relu()
+    return (weights_nk[:, :, None, None] * seen.maps(layer)).sum(1).relu()
 
 
 GRADCAM = Method(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cnnlab.explain.passes import Pass, look
 from cnnlab.explain.targets import Target
+from cnnlab.explain.variants import finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,6 +89,6 @@ def at_once(compute: Callable[[Pass, Target, str], Tensor]) -> Stream:
     """The stream of a method that knows the whole map at once."""
 
     def stream(seen: Pass, target: Target, layer: str) -> Iterator[Partial]:
-        yield Partial(maps=compute(seen, target, layer).detach().float(), done=1.0)
+        yield Partial(maps=finite(compute(seen, target, layer).detach().float()), done=1.0)
 
     return stream

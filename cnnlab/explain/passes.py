@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.errors import InputRejected, RunFailed
+from cnnlab.explain.layers import layers_of, no_maps
 from cnnlab.explain.targets import Target, score
-from cnnlab.inference.capturing import capturing, ready
+from cnnlab.inference.capturing import as_taken, capturing, ready
+
+_MOST_WITHOUT_SHARING = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,66 +31,53 @@ class Pass:
     activations: Mapping[str, Tensor]
 
     def gradients(self, target: Target, layer: str) -> Tensor:
-        """How the score changes with each cell of a captured layer, (N, K, h, w). Costs the layers behind it only.
+        """How the score changes with each cell of a captured layer, (N, K, h, w), float32.
+
+        Costs the layers behind it only. Zeros where the score does not depend on the layer.
 
         Raises:
             InputRejected: There is no such class or layer.
+            Unsupported: The net makes no maps.
         """
-        score_n = score(self.logits, target)
-        # The pictures of a batch do not influence each other in evaluation mode: the sum has the gradients of each.
-        (gradients,) = torch.autograd.grad(
-            score_n.sum(), self.activation(layer), retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        return gradients
+        activation = self.activation(layer)
+        with torch.inference_mode(False), torch.enable_grad():
+            # The pictures of a batch do not influence each other in evaluation mode: the sum has the gradients of each.
+            total = score(self.logits, target).sum()
+            if not total.requires_grad:
+                return torch.zeros_like(activation, dtype=torch.float32, requires_grad=False)
+            (gradients,) = torch.autograd.grad(
+                total, activation, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+        return gradients.float()
 
-    def activation(self, layer: str) -> Tensor:
-        """Output of a captured layer, (N, K, h, w). Detach it before it is changed or kept.
+    def maps(self, layer: str) -> Tensor:
+        """Output of a captured layer, (N, K, h, w), float32, without its graph. Not to be changed.
 
         Raises:
             InputRejected: The layer was not captured, or makes no maps.
+            Unsupported: No layer of the net makes any.
         """
+        return self.activation(layer).detach().float()
+
+    def activation(self, layer: str) -> Tensor:
+        """As `maps`, in the net's precision and with its place in the graph of `logits`."""
         output = self.activations.get(layer)
         if output is None:
             raise InputRejected(
                 f"Layer {layer!r} is not in this pass; it holds {', '.join(self.activations) or 'none'}."
             )
         if output.ndim != 4:
+            if not layers_of(self.model, self.x):
+                raise no_maps()
             raise InputRejected(
-                f"Layer {layer} makes a vector of {output.shape[-1]} numbers, which has no places in the picture. "
-                "Choose a layer that makes maps."
+                f"Layer {layer} makes {' × '.join(map(str, output.shape[1:]))} numbers of each picture, which have no "
+                "places in it. Choose a layer that makes maps."
             )
         return output
 
     def logits_with(self, layer: str, edit: Callable[[Tensor], Tensor]) -> Tensor:
-        """What the net says when a layer makes something else; without gradients.
-
-        Args:
-            layer: Any layer that makes maps.
-            edit: Gets the layer's output, (N, K, h, w); for a single picture it may answer with a batch (B, K, h, w),
-                and only the layers behind it work on B: those before run once.
-
-        Returns:
-            (N, classes) or (B, classes)
-        """
-        with torch.no_grad():
-            try:
-                with capturing(self.model, edits={layer: edit}):
-                    return self.model(self.x)
-            except RuntimeError:
-                if len(self.x) != 1:
-                    raise
-            # A branch that goes around the layer met the batch with one picture (concatenation): give it as many.
-            size = 0
-
-            def count(output: Tensor) -> Tensor:
-                nonlocal size
-                size = len(edit(output))
-                return output
-
-            with capturing(self.model, edits={layer: count}):
-                self.model(self.x)
-            with capturing(self.model, edits={layer: lambda output: edit(output[:1])}):
-                return self.model(self.x.expand(size, -1, -1, -1))
+        """As the function of this name, for the model and the pictures of this pass."""
+        return logits_with(self.model, self.x, layer, edit)
 
 
 def look(model: nn.Module, x: Tensor, layers: Sequence[str] = ()) -> Pass:
@@ -103,10 +93,10 @@ def look(model: nn.Module, x: Tensor, layers: Sequence[str] = ()) -> Pass:
         RunFailed: The net answers with NaN or ∞.
     """
     model = ready(model)
-    parameter = next(model.parameters(), x)
-    x = x.detach().to(device=parameter.device, dtype=parameter.dtype)
-    with torch.enable_grad(), capturing(model, layers) as activations:
-        logits = model(x)
+    with torch.inference_mode(False), torch.enable_grad():
+        x = as_taken(model, x)
+        with capturing(model, layers) as activations:
+            logits = model(x)
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise InputRejected(
             "The net does not end with one row of logits for each picture, so no class can be asked for."
@@ -114,3 +104,44 @@ def look(model: nn.Module, x: Tensor, layers: Sequence[str] = ()) -> Pass:
     if not bool(torch.isfinite(logits).all()):
         raise RunFailed("The net answers with NaN or ∞: its weights or its input are broken. Choose other weights.")
     return Pass(model=model, x=x, logits=logits, activations=activations)
+
+
+def logits_with(model: nn.Module, x: Tensor, layer: str, edit: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a net says when a layer makes something else; without gradients.
+
+    Args:
+        model: Of `share` or `ready`.
+        x: (N, C, H, W).
+        layer: Any layer that makes one tensor.
+        edit: Gets the layer's output, (N, K, h, w), and answers with a tensor of its own. For a single picture that
+            may be a batch (B, K, h, w): the layers before run once, and those behind it on B. It may be called several
+            times.
+
+    Returns:
+        (N, classes) or (B, classes); (1, classes) where nothing that the layer makes reaches the logits.
+
+    Raises:
+        InputRejected: There is no such layer.
+    """
+    size = 1
+
+    def counted(output: Tensor) -> Tensor:
+        nonlocal size
+        answer = edit(output)
+        size = len(answer)
+        return answer
+
+    with torch.no_grad():
+        try:
+            with capturing(model, edits={layer: counted}):
+                return model(x)
+        except RuntimeError:
+            if len(x) != 1 or size == 1:
+                raise
+        # A branch that goes around the layer brought one picture to where the batch arrived, and the two could not be
+        # joined (concatenation). So the layers before have to work on as many, and on few at a time.
+        parts = []
+        for rows in torch.arange(size, device=x.device).split(_MOST_WITHOUT_SHARING):
+            with capturing(model, edits={layer: lambda output, rows=rows: edit(output[:1])[rows]}):
+                parts.append(model(x.expand(len(rows), -1, -1, -1)))
+        return torch.cat(parts)

@@ -50,3 +50,8 @@ def score(logits: Tensor, target: Target) -> Tensor:
     if wrong := [index for index in indexes if not 0 <= index < num_classes]:
         raise InputRejected(f"Classes are numbered 0 to {num_classes - 1}, got {wrong[0]}. Choose one of these.")
     return logits.gather(1, torch.tensor(indexes, device=logits.device)[:, None])[:, 0]
+
+
+def of_picture(target: Target, picture: int) -> Target:
+    """What is asked of one picture of a batch, whatever the number of rows it is asked of."""
+    return target if isinstance(target, int | Contrast) else int(target[picture])

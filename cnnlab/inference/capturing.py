@@ -30,7 +30,6 @@ Edit = Callable[[Tensor], Tensor]
 class _Record:
     """What one context wants of one call, and what came of it."""
 
-    model: nn.Module
     wanted: frozenset[str]
     edits: Mapping[str, Edit]
     watch: Callable[[str, nn.Module, Tensor], None] | None = None
@@ -61,6 +60,13 @@ def ready(model: nn.Module) -> nn.Module:
     return model if _has_capture_point(model) else share(skeleton(model))
 
 
+def as_taken(model: nn.Module, x: Tensor) -> Tensor:
+    """A batch on the model's device and in its precision, with nothing behind it that gradients could go back to."""
+    parameter = next((each for each in model.parameters() if each.is_floating_point()), x)
+    x = x.detach().to(device=parameter.device, dtype=parameter.dtype)
+    return x.clone() if x.is_inference() else x
+
+
 @contextmanager
 def capturing(
     model: nn.Module, layers: Sequence[str] = (), *, edits: Mapping[str, Edit] | None = None
@@ -73,7 +79,8 @@ def capturing(
     Args:
         model: Of `share` or `ready`.
         layers: Names of modules; the second call of one in a run is "relu#2", as in `cnnlab.nets.tracing`.
-        edits: Layer → what its output becomes. An edit may answer one picture's output with a batch of others.
+        edits: Layer → what its output becomes. An edit may answer one picture's output with a batch of others; its
+            answer belongs to the net, where later layers may work on it in place.
 
     Returns:
         Layer → what it made, (N, …); filled while the model runs. Later layers may work in place: it is left as it was.
@@ -83,7 +90,7 @@ def capturing(
     """
     assert _has_capture_point(model), "capture points are set by share() or ready()"
     assert not model.training, "a shared model stays in evaluation mode"
-    record = _Record(model, frozenset(layers), dict(edits or {}))
+    record = _Record(frozenset(layers), dict(edits or {}))
     with _asking(record):
         yield record.outputs
     if missing := (record.wanted | record.edits.keys()) - record.calls.keys():
@@ -104,7 +111,8 @@ def watch_layers(model: nn.Module, x: Tensor, watch: Callable[[str, nn.Module, T
     Returns:
         What the model makes.
     """
-    with torch.no_grad(), _asking(_Record(model, frozenset(), {}, watch)):
+    assert _has_capture_point(model), "capture points are set by share() or ready()"
+    with torch.no_grad(), _asking(_Record(frozenset(), {}, watch)):
         return model(x)
 
 

@@ -1,7 +1,8 @@
 """The training loop: a plain generator of events.
 
 What makes it fast: pictures lie as bytes on the device, a batch is one gather that is channels last already, the
-optimiser is fused, sums stay on the device and are read only when an event is due.
+optimiser is fused, sums stay on the device and are read only when an event is due. Nets are `arranged`, and what is
+smaller than any number that matters is zero.
 """
 
 import copy
@@ -18,9 +19,11 @@ from torch.nn import functional as F
 from cnnlab.data import Dataset, Feed, Progress
 from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.train import building, checkpoints, draws, sampling, schedules
+from cnnlab.train.arranging import arranged
 from cnnlab.train.checkpoints import NetFacts, Position
 from cnnlab.train.config import TrainConfig
 from cnnlab.train.control import Command, Commands, Control
+from cnnlab.train.denormals import without_denormals
 from cnnlab.train.evaluating import MOST_AT_ONCE, pictures_at_once
 from cnnlab.train.events import (
     Changed,
@@ -134,7 +137,7 @@ class Training:
         self._teacher = self._on_device(building.teacher(config.teacher, facts)) if config.teacher else None
         self.model = self._on_device(model)
         self.average = copy.deepcopy(self.model) if config.ema else self.model
-        self._forward: nn.Module = torch.compile(self.model) if config.compile else self.model  # pyright: ignore
+        self._forward: nn.Module = torch.compile(self.model) if config.compile else arranged(self.model)  # pyright: ignore
         self._watched = layers_with_weights(self.model)
         # By name: StochasticDepth is torchvision's, which takes a second to import.
         self._has_dropout = any(type(module).__name__ in _DROPOUTS for module in self.model.modules())
@@ -231,6 +234,7 @@ class Training:
             input_shape=(self._facts.in_channels, self._facts.side, self._facts.side),
         )
 
+    @without_denormals()
     def _step(self, indices: torch.Tensor) -> LayersMeasured | None:
         config, at = self.config, self._at
         began = time.perf_counter()
@@ -360,6 +364,7 @@ class Training:
         self._set_modes()
         self._reset_window()
 
+    @without_denormals()
     def _validate(self) -> tuple[float, torch.Tensor]:
         """Mean cross-entropy and the confusion matrix (K, K) on the validation part."""
         num_classes = len(self._facts.classes)

@@ -182,7 +182,10 @@ def _loop(config: TrainConfig, slices: Slices) -> str:
     modes = ["model.train()"]
     if config.freeze_to:
         modes += ["for module in frozen:", "    module.eval()  # or BatchNorm's statistics would move on"]
+    # As the loop does it in every step and validation; see `denormals`.
+    flushing = "torch.set_flush_denormal(True)  # numbers below 1e-38 are zero, as they would take long"
     lines = [
+        *([flushing] if config.threads == 1 else []),
         "history = []",
         "best, best_epoch, best_accuracy = {}, 0, 0.0",
         "step = 0",

@@ -54,6 +54,18 @@ PAGES: dict[str, PageEntry] = {
         icon="show_chart",
         section="Train",
     ),
+    "predict": PageEntry(
+        title="Predict",
+        question="What does the net say about my picture, and how much is its word worth?",
+        icon="image_search",
+        section="Ask",
+    ),
+    "explain": PageEntry(
+        title="Grad-CAM viewer",
+        question="Where in my picture does the net's answer come from, and can that explanation be trusted?",
+        icon="visibility",
+        section="Ask",
+    ),
 }
 """File name in `pages/` and place in the URL → page. The first is shown at the root."""
 

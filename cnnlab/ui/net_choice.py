@@ -3,13 +3,15 @@
 import streamlit as st
 
 from cnnlab.errors import LabError
-from cnnlab.nets import ARCHITECTURES, Weights, fetch_weights, is_downloaded
+from cnnlab.inference.weights_files import MAX_BYTES
+from cnnlab.nets import ARCHITECTURES, Weights, fetch_weights
 from cnnlab.ui import nets, workbench
 from cnnlab.ui.nets import CurrentNet
-from cnnlab.ui.text import plain
+from cnnlab.ui.text import paragraphs, plain
 from cnnlab.ui.workbench import SEED, WEIGHTS
 
 _TOLD = "workbench.net-told"
+_TAKEN = "workbench.weights-taken"
 _FEW = 6
 
 
@@ -36,7 +38,7 @@ def _told(net: CurrentNet) -> str:
 
 def _source(net: CurrentNet) -> str:
     weights = nets.chosen_weights(net, net.num_classes, net.input_shape[0])
-    if weights is None or not is_downloaded(weights):
+    if weights is None or not nets.are_here(weights):
         return f"random weights, seed {st.session_state[SEED.key]}"
     return weights.label
 
@@ -50,29 +52,61 @@ def _change() -> None:
     if entry := ARCHITECTURES.get(key):
         st.caption(f"{entry.family} · {entry.year} · {plain(entry.paper)}")
         st.markdown(plain(entry.lesson))
-    offered = nets.weights_of(nets.of(key))
+    chosen = nets.of(key)
+    place = st.container()
+    taken = _take(chosen) if nets.takes_weights(chosen) else None
+    offered = nets.weights_of(chosen)
     named = {name: _offer(weights) for name, weights in offered.items()} | {nets.RANDOM: "Random, drawn from a seed"}
-    here = [name for name, weights in offered.items() if is_downloaded(weights)]
+    here = [name for name, weights in offered.items() if nets.are_here(weights)]
     wanted = st.session_state[WEIGHTS.key] if key == net.key else None
-    start = wanted if wanted in named else next(iter(here), nets.RANDOM)
+    start = next(known for known in (taken, wanted, *here, nets.RANDOM) if known in named)
     # A long run has more epochs than a list of buttons can show.
-    ask = st.radio if len(named) <= _FEW else st.selectbox
+    ask = place.radio if len(named) <= _FEW else place.selectbox
     weights_key = ask("Weights", list(named), index=list(named).index(start), format_func=named.__getitem__)
     seed = st.session_state[SEED.key]
     if weights_key == nets.RANDOM:
         seed = int(st.number_input("Seed", 0, 9999, seed, help="The same seed gives the same weights, on any machine."))
-    elif not is_downloaded(offered[weights_key]) and not _fetch(offered[weights_key]):
+    elif not nets.are_here(offered[weights_key]) and not _fetch(offered[weights_key]):
         return
     if st.button("Use this net", type="primary"):
         if key != net.key:
             nets.choose(key)
-        st.session_state[WEIGHTS.key] = weights_key
+        nets.choose_weights(weights_key)
         st.session_state[SEED.key] = seed
         st.rerun()
 
 
+def _take(net: CurrentNet) -> str | None:
+    """Let the visitor bring weights; the key of those in the file that is there now."""
+    with st.expander("Weights from a file", icon=":material/upload_file:"):
+        given = st.file_uploader(
+            f"Weights for this net: .safetensors, up to {MAX_BYTES / 1e6:.0f} MB. They stay in this server's memory, "
+            "are used by nobody else, and are gone a minute after you close the page.",
+            max_upload_size=round(1.1 * MAX_BYTES / 1e6),  # the reader says what is too large
+            key="workbench.weights-file",
+        )
+        if given is None:
+            return None
+        # The file is there at each rerun of the dialog, and reading it takes a second.
+        before = st.session_state.get(_TAKEN)
+        if before is None or before[:2] != (given.file_id, net.key):
+            st.session_state[_TAKEN] = before = (given.file_id, net.key, *_read(net, given.name, given.getvalue()))
+        *_, key, problem = before
+        if problem:
+            st.error(paragraphs(problem), icon=":material/error:")
+        return key
+
+
+def _read(net: CurrentNet, name: str, data: bytes) -> tuple[str | None, str]:
+    """The key of the weights, or what is wrong with them."""
+    try:
+        return nets.take_weights(net, name, data), ""
+    except LabError as error:
+        return None, str(error)
+
+
 def _offer(weights: Weights) -> str:
-    size = "" if is_downloaded(weights) else f", {weights.num_bytes / 1e6:.0f} MB to download"
+    size = "" if nets.are_here(weights) else f", {weights.num_bytes / 1e6:.0f} MB to download"
     return f"{weights.label}: {weights.accuracy}{size}"
 
 

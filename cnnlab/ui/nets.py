@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import streamlit as st
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 
 from cnnlab.errors import InputRejected, ResourceExhausted
 from cnnlab.images import Preprocessing
+from cnnlab.inference import Loan, ModelCache, ModelKey
+from cnnlab.inference.weights_files import check_fit, fit, read_weights_file, sizes_in
 from cnnlab.nets import ARCHITECTURES, build_seeded, store
 from cnnlab.nets.seeding import build_filled
 from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, SpecError, build, check, from_json, label, to_json
@@ -18,7 +21,8 @@ from cnnlab.nets.summary import LayerFacts, facts_of, legal_sizes, summarize, to
 from cnnlab.nets.tracing import DoesNotFit
 from cnnlab.nets.weights import Weights, is_downloaded, load_weights, weights_for
 from cnnlab.train.checkpoints import read_weights
-from cnnlab.ui import run_weights, visitors, workbench
+from cnnlab.ui import own_weights, run_weights, visitors, workbench
+from cnnlab.ui.own_weights import UPLOAD
 from cnnlab.ui.run_weights import RUN
 from cnnlab.ui.text import plain
 from cnnlab.ui.workbench import NET, SEED, WEIGHTS
@@ -26,7 +30,7 @@ from cnnlab.ui.workbench import NET, SEED, WEIGHTS
 DRAFT = "draft"
 RANDOM = "random"
 _SAVED = "own:"
-_HEAVY = 30_000_000  # parameters; of larger nets two are kept, of others sixteen
+_MOST_CLASSES = 1000
 _MOST_MACS = 40_000_000_000
 _MOST_BYTES = 2 * 2**30
 _running = threading.BoundedSemaphore(2)
@@ -100,6 +104,8 @@ def weights_of_link(text: str) -> str:
         InputRejected: The net has no such weights.
     """
     if text != RANDOM and text not in weights_of(current()):
+        if text.startswith(UPLOAD):
+            raise InputRejected("it was made with somebody's own weights, which a link does not carry; others are used")
         raise InputRejected(f"there are no weights called '{text[:40]}' for this net; others are used")
     return text
 
@@ -123,8 +129,27 @@ def choose(key: str) -> None:
         st.session_state[setting.key] = None
 
 
+def choose_weights(key: str) -> None:
+    """Make other weights the current ones; the net is then looked at with their classes and channels."""
+    st.session_state[WEIGHTS.key] = key
+    if key.startswith(UPLOAD):
+        st.session_state[workbench.CLASSES.key] = st.session_state[workbench.CHANNELS.key] = None
+
+
 def current() -> CurrentNet:
-    """The net of the workbench. One that is gone, because another window deleted it, gives way to the default."""
+    """The net of the workbench. One that is gone, because another window deleted it, gives way to the default.
+
+    With weights of the visitor's own it has their classes and channels.
+    """
+    net = _chosen()
+    weights = _own_weights(net).get(st.session_state.get(WEIGHTS.key, ""))
+    if weights is None:
+        return net
+    shape = (weights.in_channels, *net.input_shape[1:])
+    return replace(net, num_classes=weights.num_classes, input_shape=shape)
+
+
+def _chosen() -> CurrentNet:
     key = st.session_state.get(NET.key, NET.default)
     if key.startswith(_SAVED) and not store.exists(visitors.owner(), key.removeprefix(_SAVED)):
         choose(key := NET.default)
@@ -318,12 +343,83 @@ def weights_of(net: CurrentNet) -> dict[str, Weights]:
     """Trained weights that the net can be given, by key."""
     if net.key.startswith(RUN):
         return run_weights.weights_of(run_weights.run_of(net.key))
-    return weights_for(net.key) if net.key in ARCHITECTURES else {}
+    return (weights_for(net.key) if net.key in ARCHITECTURES else {}) | _own_weights(net)
 
 
-def chosen_weights(net: CurrentNet, num_classes: int, in_channels: int) -> Weights | None:
-    """The trained weights in use: those chosen, else those that are here and fit; None for random ones."""
-    wanted = st.session_state[WEIGHTS.key]
+def takes_weights(net: CurrentNet) -> bool:
+    """Whether a visitor may bring weights for it: not for the net of a run, which has its own, nor one with faults."""
+    return bool(net.architecture or net.spec) and not (net.key.startswith(RUN) or net.problems)
+
+
+def take_weights(net: CurrentNet, name: str, data: bytes) -> str:
+    """Keep the weights in a visitor's file, for a net and for this session.
+
+    A net of the table is taken with the classes and channels that the weights are for.
+
+    Args:
+        net: One that `takes_weights`.
+        name: Of the file.
+        data: The whole file.
+
+    Returns:
+        The key of the weights.
+
+    Raises:
+        InputRejected: The file cannot be used, or is for another net.
+        ResourceExhausted: There is no room for it.
+    """
+    state = read_weights_file(data)
+    num_classes, (in_channels, height, width) = net.num_classes, net.input_shape
+    if net.architecture:
+        found = sizes_in(state, ARCHITECTURES[net.architecture].build)
+        num_classes, in_channels = found[0] or num_classes, found[1] or in_channels
+        if not 2 <= num_classes <= _MOST_CLASSES:
+            raise InputRejected(
+                f"The weights are for {num_classes:,} classes; the lab takes 2 to {_MOST_CLASSES:,}. Take others."
+            )
+    try:
+        check_fit(structure(net, num_classes, in_channels), state)
+    except InputRejected as error:
+        meant = ARCHITECTURES.get(state.architecture)
+        if meant is None or state.architecture == net.architecture:
+            raise
+        raise InputRejected(f"The file says that it is for {meant.label}: choose that net first.\n{error}") from error
+    return own_weights.keep(
+        state,
+        structure=_told_apart(net),
+        architecture=net.architecture,
+        num_classes=num_classes,
+        input_shape=(in_channels, height, width),
+        name=name,
+    )
+
+
+def _own_weights(net: CurrentNet) -> dict[str, Weights]:
+    return own_weights.of(_told_apart(net)) if takes_weights(net) else {}
+
+
+def _told_apart(net: CurrentNet) -> str:
+    """What tells its structure from others, except for classes and channels of a net of the table."""
+    return "|".join(map(str, identity(net, net.input_shape[0])))
+
+
+def are_here(weights: Weights) -> bool:
+    """Whether they can be used without a download."""
+    return own_weights.are_own(weights) or is_downloaded(weights)
+
+
+def chosen_weights(
+    net: CurrentNet, num_classes: int, in_channels: int, weights_key: str | None = None
+) -> Weights | None:
+    """The trained weights in use: those chosen, else those that are here and fit; None for random ones.
+
+    Args:
+        net: Which.
+        num_classes: That it is to have.
+        in_channels: Likewise.
+        weights_key: Which to take, in place of those of the workbench.
+    """
+    wanted = weights_key or st.session_state[WEIGHTS.key]
     known = weights_of(net)
     fitting = {
         key: weights
@@ -332,7 +428,7 @@ def chosen_weights(net: CurrentNet, num_classes: int, in_channels: int) -> Weigh
     }
     if wanted == RANDOM or wanted in known:
         return fitting.get(wanted)
-    return next((weights for weights in fitting.values() if is_downloaded(weights)), None)
+    return next((weights for weights in fitting.values() if are_here(weights)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,42 +436,54 @@ class Loaded:
     """A net with numbers in it.
 
     Args:
-        model: Shared by all visitors: whoever borrows it leaves it as it is.
+        loan: The model stays in the cache as long as this is held.
         weights: Where the numbers come from; None for random ones.
         seed: From which random ones were drawn.
         classes: Names of the logits, or their numbers.
         identity: What tells this model from every other.
     """
 
-    model: nn.Module
+    loan: Loan
     identity: str
     weights: Weights | None
     seed: int
     classes: tuple[str, ...]
 
+    @property
+    def model(self) -> nn.Module:
+        """Shared by all visitors, of `cnnlab.inference.share`: whoever borrows it leaves it as it is."""
+        return self.loan.model
 
-def _model(
+
+@st.cache_resource(show_spinner=False)
+def models() -> ModelCache:
+    """The models of this server, one copy of each for all visitors."""
+    return ModelCache()
+
+
+def _filled(
     key: str,
     spec_json: str | None,
     num_classes: int,
     in_channels: int,
-    _give_weights: Callable[[nn.Module], object],
-    source: str,
     seed: int,
+    give_weights: Callable[[nn.Module], object],
 ) -> nn.Module:
-    del source  # tells one set of weights from another in the cache
     if spec_json is None:
         model = build_seeded(key, seed=seed, num_classes=num_classes, in_channels=in_channels)
     else:
         spec = from_json(spec_json)
         model = build_filled(lambda **_: build(spec), seed=seed, num_classes=num_classes, in_channels=in_channels)
-    _give_weights(model)
-    return model.eval()
+    give_weights(model)
+    return model
 
 
 def _giver(net: CurrentNet, weights: Weights | None) -> Callable[[nn.Module], object]:
     if weights is None:
         return lambda _: None
+    if own_weights.are_own(weights):
+        state = own_weights.state_of(weights)  # here: who loads the model may not look into sessions
+        return lambda model: fit(model, state)
     if net.key.startswith(RUN):
         return lambda model: model.load_state_dict(read_weights(weights.path))
     return lambda model: load_weights(model, weights)
@@ -388,25 +496,30 @@ def _source(net: CurrentNet, weights: Weights) -> str:
     return f"{weights.file}|{weights.path.stat().st_mtime_ns if weights.path.exists() else 0}"
 
 
-_filling = "Filling the net with weights"
-_light_model = st.cache_resource(show_spinner=_filling, max_entries=16)(_model)
-_heavy_model = st.cache_resource(show_spinner=_filling, max_entries=2)(_model)
+def loaded(net: CurrentNet, num_classes: int, in_channels: int, weights_key: str | None = None) -> Loaded:
+    """The net with its weights. Weights that are not on this machine yet are not fetched here.
 
+    Args:
+        net: Which.
+        num_classes: That it is to have.
+        in_channels: Likewise.
+        weights_key: As in `chosen_weights`.
 
-def loaded(net: CurrentNet, num_classes: int, in_channels: int) -> Loaded:
-    """The current net with its weights. Weights that are not on this machine yet are not fetched here."""
-    weights = chosen_weights(net, num_classes, in_channels)
-    if weights is not None and not is_downloaded(weights):
+    Raises:
+        ResourceExhausted: There is not enough memory for it.
+    """
+    weights = chosen_weights(net, num_classes, in_channels, weights_key)
+    if weights is not None and not are_here(weights):
         weights = None
     seed = 0 if weights else st.session_state[SEED.key]
     source = _source(net, weights) if weights else ""
     key, spec_json = identity(net, in_channels)
-    size = sum(parameter.numel() for parameter in structure(net, num_classes, in_channels).parameters())
-    fill = _heavy_model if size > _HEAVY else _light_model
-    model = fill(key, spec_json, num_classes, in_channels, _giver(net, weights), source, seed)
-    classes = weights.classes if weights else tuple(f"class {number}" for number in range(num_classes))
     told = f"{key}|{spec_json}|{num_classes}|{in_channels}|{source}|{seed}"
-    return Loaded(model=model, identity=told, weights=weights, seed=seed, classes=classes)
+    load = partial(_filled, key, spec_json, num_classes, in_channels, seed, _giver(net, weights))
+    with st.spinner("Filling the net with weights"):
+        loan = models().borrow(ModelKey(identity=told), load)
+    classes = weights.classes if weights else tuple(f"class {number}" for number in range(num_classes))
+    return Loaded(loan=loan, identity=told, weights=weights, seed=seed, classes=classes)
 
 
 @contextmanager
@@ -439,13 +552,12 @@ def preprocessing(weights: Weights | None, input_shape: tuple[int, int, int]) ->
             f"The net takes {channels} channels; a picture has 1 or 3. Set its input channels to those."
         )
     mean, std = (0.0,) * channels, (1.0,) * channels
-    margin = 1.0
+    colours, margin = "grey" if channels == 1 else "rgb", 1.0
     if weights is not None:
         learnt = weights.preprocessing
-        mean, std = learnt.mean, learnt.std
+        mean, std, colours = learnt.mean, learnt.std, learnt.channels
         if isinstance(learnt.resize, int) and learnt.crop:
             margin = learnt.resize / min(learnt.crop)
-    colours = "grey" if channels == 1 else "rgb"
     if height != width:
         return Preprocessing(resize=(height, width), channels=colours, mean=mean, std=std)
     return Preprocessing(resize=round(height * margin), crop=(height, width), channels=colours, mean=mean, std=std)

@@ -138,10 +138,18 @@ def _change() -> None:
     if chosen is None:
         return
     key, picture = chosen
-    if not key and picture is not st.session_state.get(_OWN_IMAGE):
-        st.session_state[_OWN_IMAGE] = intake.reduced(picture, _LONGEST)
-    st.session_state[_IMAGE.key] = key or _OWN
+    if key:
+        st.session_state[_IMAGE.key] = key
+    else:
+        take(picture)
     st.rerun()
+
+
+def take(picture: RgbImage) -> None:
+    """Make a picture of the visitor's own the current image, on every page."""
+    if picture is not st.session_state.get(_OWN_IMAGE):
+        st.session_state[_OWN_IMAGE] = intake.reduced(picture, _LONGEST)
+    st.session_state[_IMAGE.key] = _OWN
 
 
 def grey(longest: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from cnnlab.data import Augment, Step, load_dataset
 from cnnlab.errors import InputRejected
 from cnnlab.runs import store
+from cnnlab.train import Training
 from cnnlab.train.building import build_net
 from cnnlab.train.checkpoints import NetFacts, weights_file, write_weights
 from cnnlab.train.config import TrainConfig
@@ -269,6 +270,17 @@ def test_a_run_is_started_watched_and_found_again(opened: Opened) -> None:
     assert (told["run"], told["epoch"], told["state"]) == (run_id, 2, "finished")
     press(app, "training.close")
     assert "run" not in app.query_params
+
+
+def test_where_the_net_looks_is_followed_through_the_epochs(opened: Opened) -> None:
+    run = store.create(STRANGER, TrainConfig(epochs=1, net="simple_conv_net"), name="Shown")
+    for _ in Training(run.config, folder=store.folder(run.id)):
+        pass
+    store.set_state(run.id, "finished")
+    store.publish(run.id, True)
+    app = is_sound(opened("training", run=run.id, tab="Evolving"))
+    assert "cells of features.4" in words(app.caption)
+    assert not app.error
 
 
 def test_a_failed_run_says_why_and_offers_to_begin_again(opened: Opened) -> None:

@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset
+from cnnlab.errors import Unsupported
+from cnnlab.explain import METHODS
+from cnnlab.explain.layers import automatic
+from cnnlab.explain.reading import Reading, read
 from cnnlab.figures.confusion import distance_bars, probability_bars
+from cnnlab.figures.heat import overlay, own_scale
 from cnnlab.figures.pictures import tiled, to_picture
 from cnnlab.images import Preprocessing
 from cnnlab.nets.flow import Layer
 from cnnlab.runs import store
 from cnnlab.runs.store import Run
 from cnnlab.train import evolving
+from cnnlab.train.building import of_run
 from cnnlab.train.checkpoints import NetFacts, epochs_in, facts_of, weights_file
 from cnnlab.train.config import OWN_PICTURES
 from cnnlab.train.evolving import Frame
@@ -40,6 +46,21 @@ LAYER = state.Setting(
 PROBE = state.choice("training.probe-of", "probe", _PROBES, "validation")
 NUMBER = state.integer("training.probe-number", "picture", 0, 999_999, 0)
 SETTINGS = (EPOCH, LAYER, PROBE, NUMBER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Heat:
+    """Where in the picture an answer comes from, by Grad-CAM.
+
+    Attributes:
+        layer: Whose maps were weighed.
+        map_hw: Unscaled.
+        reading: What it says in numbers and words.
+    """
+
+    layer: str
+    map_hw: NDArray[np.float32]
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,6 +126,7 @@ def _show(run: Run) -> None:
     seen, filters, distance = st.columns([1, 1.5, 1], gap="medium")
     with seen:
         _probabilities(now, probe, facts)
+        _heat_map(folder, now, probe, facts)
     with filters:
         _filters(folder, all_epochs, now)
     with distance:
@@ -230,10 +252,23 @@ def _compute_map_limit(_folder: Path, _x_chw: NDArray[np.float32], index: int, r
     return evolving.map_limit(_folder, torch.from_numpy(_x_chw), index)
 
 
+def _compute_heat(_folder: Path, epoch: int, _x_chw: NDArray[np.float32], asked: int, run: str) -> Heat | None:
+    del run
+    model, x = of_run(_folder, epoch), torch.from_numpy(_x_chw)[None]
+    try:
+        layer = automatic(model, x).layer
+    except Unsupported:  # a net without maps
+        return None
+    map_hw = METHODS["gradcam"].run(model, x, asked, layer)[0]
+    return Heat(layer=layer, map_hw=map_hw.numpy(), reading=read(map_hw))
+
+
 # What is made of a visitor's own picture stays in their session, and no longer.
 _running = "Running the net of each epoch"
 _frame = st.cache_resource(show_spinner=False, max_entries=24)(_compute_frame)
 _own_frame = st.cache_resource(show_spinner=False, max_entries=12, scope="session")(_compute_frame)
+_heat = st.cache_resource(show_spinner=False, max_entries=24)(_compute_heat)
+_own_heat = st.cache_resource(show_spinner=False, max_entries=12, scope="session")(_compute_heat)
 _map_limit = st.cache_resource(show_spinner=_running, max_entries=64)(_compute_map_limit)
 _own_map_limit = st.cache_resource(show_spinner=_running, max_entries=64, scope="session")(_compute_map_limit)
 
@@ -265,6 +300,30 @@ def _probabilities(now: Frame, probe: Probe, facts: NetFacts) -> None:
             key="training.probabilities",
             config={"displayModeBar": False},
         )
+
+
+def _heat_map(folder: Path, now: Frame, probe: Probe, facts: NetFacts) -> None:
+    """Where the net looks for the true class, or for the one that it names where the truth is not known."""
+    if now.flow.softmax is None:
+        return
+    asked = int(now.flow.softmax.probabilities.argmax()) if probe.truth is None else probe.truth
+    heat_of = _heat if probe.is_everybodys else _own_heat
+    heat = heat_of(folder, now.epoch, probe.x_chw, asked, f"{_stamp(folder, now.epoch)}|{probe.digest}")
+    if heat is None:
+        return
+    pixels_hwc = np.broadcast_to(probe.pixels.reshape(*probe.pixels.shape[:2], -1), (*probe.pixels.shape[:2], 3))
+    picture(
+        overlay(np.ascontiguousarray(pixels_hwc), heat.map_hw, own_scale(heat.map_hw, is_signed=False)),
+        key="training.heat",
+        alt=f"Grad-CAM for {facts.classes[asked]} after epoch {now.epoch}",
+        title=f"Grad-CAM for {facts.classes[asked]}",
+        max_height=180,
+    )
+    (height, width), said = heat.map_hw.shape, heat.reading
+    told = (
+        f"{height} × {width} cells of {heat.layer}, {said.minimum:.3g} to {said.maximum:.3g}; each epoch its own scale."
+    )
+    st.caption(plain(said.said or told))
 
 
 def _filters(folder: Path, all_epochs: str, now: Frame) -> None:

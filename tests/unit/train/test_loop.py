@@ -123,6 +123,19 @@ def test_one_step_with_a_teacher_by_hand():
     assert of_kind(Stepped, told)[0].loss == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_means_of_gradients_that_have_become_zero_are_zero_and_no_tiny_numbers():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        # Half of the units die at this rate, and their means shrink to a tenth in each step.
+        training, _ = ran(config(net="mlp", lr=0.3, momentum=0.1, batch_size=2, epochs=1))
+    finally:
+        torch.set_num_threads(threads)
+    means = torch.cat([one["momentum_buffer"].flatten() for one in training._optimizer.state.values()]).abs()
+    assert (means == 0).any()
+    assert not ((means > 0) & (means < torch.finfo(torch.float32).tiny)).any()
+
+
 def test_the_teacher_stays_as_it_is():
     training = Training(config(net="lenet5", epochs=1, teacher="weights:lenet5"), dataset=digits(32))
     assert training._teacher is not None
@@ -689,6 +702,10 @@ def test_a_snapshot_is_what_the_net_is_at_that_moment(tmp_path):
 # --- what is given back -------------------------------------------------------------------------------------------
 
 
+def takes_tiny_numbers_as_zero():
+    return bool((torch.full((8,), 1e-40) * 1.0 == 0).all())
+
+
 def test_who_stops_listening_leaves_nothing_behind():
     torch.manual_seed(7)
     before = torch.get_rng_state()
@@ -697,6 +714,7 @@ def test_who_stops_listening_leaves_nothing_behind():
         events = iter(training)
         for _ in range(goes_on_for):
             next(events)
+            assert not takes_tiny_numbers_as_zero()
         events.close()
         assert torch.equal(torch.get_rng_state(), before)
         for module in training.model.modules():
@@ -715,6 +733,7 @@ def test_a_step_that_fails_gives_back_what_it_borrowed():
     with pytest.raises(ZeroDivisionError):
         list(training)
     assert torch.equal(torch.get_rng_state(), before)
+    assert not takes_tiny_numbers_as_zero()
     assert not any(module._forward_hooks for module in training.model.modules())
 
 

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from cnnlab.data import load_dataset
+from cnnlab.train import loop, probing
 from cnnlab.train.config import TrainConfig
+from cnnlab.train.loop import Training
 from cnnlab.train.probing import probe
 
 CONFIG = TrainConfig(net="mlp", data="digits", device="cpu")
@@ -25,11 +28,49 @@ def test_an_epoch_takes_its_pictures_by_the_speed_and_a_trial_besides(digits):
     assert found.steps > 1
 
 
-def test_a_net_that_computes_a_hundred_times_as_much_is_slower(digits):
-    small = probe(CONFIG, digits, seconds=0.2)
-    large = probe(replace(CONFIG, net="simple_cnn"), digits, seconds=0.2)
-    assert large.images_per_s < small.images_per_s
-    assert large.seconds_per_epoch > small.seconds_per_epoch
+@pytest.fixture
+def take(monkeypatch):
+    """Makes steps, in turn, and a trial take seconds of a clock of its own."""
+
+    def take(steps_s, trial_s):
+        now, coming = [0.0], iter(steps_s)
+        step, evaluate = Training._step, probing.evaluate
+
+        def timed_step(training, indices):
+            now[0] += next(coming)
+            return step(training, indices)
+
+        def timed_trial(*args, **kwargs):
+            now[0] += trial_s
+            return evaluate(*args, **kwargs)
+
+        clock = SimpleNamespace(perf_counter=lambda: now[0], time=lambda: now[0])
+        for module in (loop, probing):
+            monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(Training, "_step", timed_step)
+        monkeypatch.setattr(probing, "evaluate", timed_trial)
+
+    return take
+
+
+@pytest.mark.parametrize(
+    ("steps_s", "images_per_s", "steps"),
+    [
+        ([0.75, 0.25, 0.25, 0.25, 0.25, 0.25], 64 / 0.25, 5),  # the first warms up
+        ([1, 0.25, 0.25, 8], 64 / 0.25, 3),  # one that is held up makes no difference
+        ([40, 40], 64 / 40, 1),  # all that is measured
+        ([0.75, *[1 / 64] * 100], 64 * 64, 66),  # four in a window, and what is left of an epoch of 21
+    ],
+    ids=["even", "held up", "slow", "fast"],
+)
+def test_speed_is_the_median_over_windows_after_the_first(digits, take, steps_s, images_per_s, steps):
+    take(steps_s, trial_s=16)
+    found = probe(replace(CONFIG, batch_size=64), digits, seconds=1.0)
+    assert found.images_per_s == images_per_s
+    assert found.steps == steps
+    # A trial of 64 pictures takes 16 s.
+    expected_s = len(digits.splits.train) / images_per_s + len(digits.splits.validation) / 4
+    assert found.seconds_per_epoch == pytest.approx(expected_s)
 
 
 def test_without_time_the_first_window_is_all_that_is_measured(digits):

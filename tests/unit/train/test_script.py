@@ -90,12 +90,13 @@ CONFIGS = {
 
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch, tmp_path):
-    """Scripts set PyTorch's threads and generator, and write where they are run."""
+    """Scripts set PyTorch's threads, generator and rounding, and write where they are run."""
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     monkeypatch.chdir(tmp_path)
     yield
     torch.set_rng_state(state)
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 def _run_script(text, folder):

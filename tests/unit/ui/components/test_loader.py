@@ -13,7 +13,16 @@ VIEWS = sorted(path.parent.name for path in COMPONENTS.glob("*/view.js"))
 
 
 def test_every_view_is_found():
-    assert VIEWS == ["conv_steps", "live_curves", "map_wall", "matrix_grid", "net_diagram", "picture"]
+    assert VIEWS == [
+        "conv_steps",
+        "draw_pad",
+        "heat_wall",
+        "live_curves",
+        "map_wall",
+        "matrix_grid",
+        "net_diagram",
+        "picture",
+    ]
 
 
 def test_what_is_imported_comes_first_and_once(tmp_path):
