@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a test is tells more of what else the machine does than of the code.
+settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lab")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Side by side, each with as many threads as there are cores, tests wait for one another's threads. PyTorch and BLAS

@@ -15,6 +15,7 @@ from cnnlab.cli.owner import OWNER
 from cnnlab.data import Dataset, PictureSet
 from cnnlab.errors import InputRejected, LabError
 from cnnlab.images import Preprocessing
+from cnnlab.inference.intervals import wilson
 from cnnlab.nets.weights import save_bundled
 from cnnlab.runs import store
 from cnnlab.runs.runner import Runner
@@ -22,7 +23,7 @@ from cnnlab.runs.store import Run, TestResult
 from cnnlab.train import building
 from cnnlab.train.config import OWN_PICTURES, TrainConfig
 from cnnlab.train.control import Command
-from cnnlab.train.evaluating import evaluate, wilson
+from cnnlab.train.evaluating import evaluate
 from cnnlab.train.recipes import RECIPES
 
 _LOOK_UP_EVERY_S = 0.2

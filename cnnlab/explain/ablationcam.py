@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from cnnlab.explain.method import Method, Partial
 from cnnlab.explain.passes import Pass, logits_with
 from cnnlab.explain.targets import Target, of_picture, score
-from cnnlab.explain.variants import finite
+from cnnlab.explain.variants import each_without, finite
 
 # Maps with a channel off, together: all 512 of a ResNet-18's last layer, ten of its first.
 _MOST_BYTES = 64 * 2**20
@@ -36,18 +35,11 @@ def _stream(seen: Pass, target: Target, layer: str) -> Iterator[Partial]:
     for picture in range(num_pictures):
         for channels in torch.arange(num_channels, device=maps_nkhw.device).split(at_once):
             x = seen.x[picture : picture + 1]
-            logits = logits_with(seen.model, x, layer, partial(_each_without, channels=channels))
+            logits = logits_with(seen.model, x, layer, partial(each_without, off=channels))
             left_over = finite(score(logits, of_picture(target, picture)).float())
             lost_nk[picture, channels] = scores_n[picture] - left_over
             done = (picture + (int(channels[-1]) + 1) / num_channels) / num_pictures
             yield Partial(maps=torch.einsum("nk,nkhw->nhw", lost_nk, maps_nkhw).relu(), done=done)
-
-
-def _each_without(output: Tensor, channels: Tensor) -> Tensor:
-    """One picture's maps once for each of the channels, with that channel zero, (B, K, h, w)."""
-    batch = output.expand(len(channels), -1, -1, -1).clone()
-    batch[torch.arange(len(channels), device=output.device), channels] = 0
-    return batch
 
 
 ABLATIONCAM = Method(

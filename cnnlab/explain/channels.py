@@ -16,7 +16,7 @@ from cnnlab.errors import InputRejected
 from cnnlab.explain.gradcam import channel_weights
 from cnnlab.explain.passes import Pass, logits_with
 from cnnlab.explain.targets import Target
-from cnnlab.explain.variants import finite
+from cnnlab.explain.variants import each_without, finite
 from cnnlab.inference.capturing import as_taken, capturing, ready
 
 _MOST_BYTES = 64 * 2**20
@@ -148,7 +148,7 @@ def each_switched_off(seen: Pass, layer: str, picture: int = 0) -> Tensor:
     at_once = max(1, _MOST_BYTES // (maps_khw.numel() * maps_khw.element_size()))
     parts = []
     for off in torch.arange(len(maps_khw), device=x.device).split(at_once):
-        logits = logits_with(seen.model, x, layer, partial(_each_without, off=off))
+        logits = logits_with(seen.model, x, layer, partial(each_without, off=off))
         parts.append(logits.expand(len(off), -1))
     return finite(torch.cat(parts))
 
@@ -259,10 +259,3 @@ def check_channels(layer: str, output: Tensor, channels: Collection[int]) -> Non
         raise InputRejected(
             f"Channels of layer {layer} are numbered 0 to {output.shape[1] - 1}, got {wrong[0]}. Choose one of these."
         )
-
-
-def _each_without(output: Tensor, off: Tensor) -> Tensor:
-    """One picture's maps once for each of the channels, with that channel zero, (B, K, h, w)."""
-    batch = output.expand(len(off), -1, -1, -1).clone()
-    batch[torch.arange(len(off), device=off.device), off] = 0
-    return batch

@@ -12,8 +12,8 @@ the ground without any; and nodes and weights are those of Gauss and Legendre, w
 equally wide ones do. F is the logit. The map adds up the channels, with their signs.
 
 Each ReLU that opens on the way is a kink, and what 50 steps miss there is missing in the sum: with the bundled ResNet-9
-and 8 test pictures of CIFAR-10, 0.015 to 0.071 of differences of 0.16 to 5.7, and with 400 steps still about 0.01. For
-a net without kinks it is less than 1e-5.
+and 16 test pictures of CIFAR-10, 0.02 to 0.17 logits, in the median 1.7 % of the difference; Captum's misses the same.
+Eight times the steps still miss a third of it. For nets without kinks it is less than 1e-5.
 """
 
 from collections.abc import Iterator

@@ -31,6 +31,7 @@ from cnnlab.explain.method import Method
 from cnnlab.explain.reading import read, upsampled
 from cnnlab.images import Preprocessing
 from cnnlab.inference.capturing import ready
+from cnnlab.inference.intervals import wilson
 
 _AT_ONCE = 50
 _APART = 2  # px between the objects of a scene
@@ -94,7 +95,7 @@ class Localization:
     @property
     def interval(self) -> tuple[float, float]:
         """In which the share of hits lies with 95 % confidence (Wilson 1927)."""
-        return _wilson(int(self.hits.sum()), len(self.hits))
+        return wilson(int(self.hits.sum()), len(self.hits))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -295,11 +296,3 @@ def _iou(maps_nhw: Tensor, masks: Tensor) -> Tensor:
         shared = int(mask[values.argsort(descending=True, stable=True)[:area]].sum())
         found.append(shared / (2 * area - shared))
     return torch.tensor(found, dtype=torch.float64)
-
-
-def _wilson(successes: int, n: int) -> tuple[float, float]:
-    """The interval of `cnnlab.train.evaluating.wilson`; training and explaining know nothing of each other."""
-    spread = 1.96**2 / n
-    centre = (successes / n + spread / 2) / (1 + spread)
-    half = 1.96 / (1 + spread) * ((successes / n * (1 - successes / n) + spread / 4) / n) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,6 +1,6 @@
 r"""A picture made to excite a channel, or to raise a class's logit, as much as it can.
 
-Erhan et al., Visualizing Higher-Layer Features of a Deep Network, 2009, equation 1: x* = argmax h(x), climbed.
+Erhan et al., Visualizing Higher-Layer Features of a Deep Network, 2009, equation 1: x* = argmax h(x), by Adam.
 What keeps the picture a picture is from Olah, Mordvintsev and Schubert, Feature Visualization, Distill 2017:
 
 - It is made of waves, slow ones strong and fast ones weak (1/f, as in photographs), and of colours along the axes in
@@ -12,10 +12,12 @@ What keeps the picture a picture is from Olah, Mordvintsev and Schubert, Feature
 
 Departures: the picture is not turned or resized between steps: of 32 px, little would be left. A channel climbs by the
 mean of the strongest eighth of its map. The mean over all of it, which they take, is nothing but brightness where no
-ReLU stands behind the convolution: with it, 3 of 4 channels of LeNet-5's convolutions fell short of real digits. What is
-reported is the largest of the map of the picture as it stands, to be compared with `channels.top_pictures`.
+ReLU stands behind the convolution: with it, 3 of 4 channels of LeNet-5's convolutions fell short of real digits. What
+is reported is the largest of the map of the picture as it stands, to be compared with `channels.top_pictures`.
 
-@@MEASURED@@
+With the bundled ResNet-9, 36 channels drawn from six layers, and all classes tried, got further than with the best of
+2,000 test pictures of CIFAR-10: by 11 % or more in the first layer, more than threefold in the last. With LeNet-5, so
+did the first six numbers of each of its layers, against 2,000 digits.
 """
 
 import math
@@ -86,7 +88,7 @@ def maximize(
         model: Of `cnnlab.inference.share`, or any other; stays as it is.
         goal: What is to be excited: a channel, or a class by its index.
         preprocessing: Channels, mean and standard deviation that the net is fed with.
-        size: (H, W) of the picture, in px.
+        size: (H, W) of the picture, in px; one that the net takes.
         seed: Where the climb begins, and how the picture is moved.
         steps: How many; 128 are enough for most units.
 
@@ -94,7 +96,7 @@ def maximize(
         The picture before the first step, after every eighth, and at the end. Close it to stop.
 
     Raises:
-        InputRejected: There is no such layer, channel or class, or the net takes no picture of this size.
+        InputRejected: There is no such layer, channel or class.
         RunFailed: The net answers with NaN or ∞.
     """
     model = ready(model)

@@ -55,6 +55,18 @@ def chunks(seen: Pass, target: Target, num_variants: int) -> Iterator[Chunk]:
         )
 
 
+def each_without(output: Tensor, off: Tensor) -> Tensor:
+    """One picture's maps once for each of some channels, with that channel zero, (B, K, h, w).
+
+    Args:
+        output: (1, K, h, w).
+        off: Indexes of channels, (B,).
+    """
+    batch = output.expand(len(off), -1, -1, -1).clone()
+    batch[torch.arange(len(off), device=off.device), off] = 0
+    return batch
+
+
 def input_gradients(model: nn.Module, x: Tensor, target: Target) -> Tensor:
     """How the score changes with each number that enters the net, (N, C, H, W), in float32.
 

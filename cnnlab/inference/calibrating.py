@@ -28,6 +28,7 @@ from cnnlab.data import Dataset, Progress
 from cnnlab.errors import InputRejected
 from cnnlab.images import Preprocessing, RgbImage
 from cnnlab.inference.batching import logits_of_pictures
+from cnnlab.inference.intervals import wilson
 
 Binning = Literal["width", "mass"]
 
@@ -276,7 +277,7 @@ def _bin(low: float, high: float, confidences: NDArray[np.float64], right: NDArr
             accuracy_low=0.0,
             accuracy_high=1.0,
         )
-    accuracy_low, accuracy_high = _wilson(num_right, count)
+    accuracy_low, accuracy_high = wilson(num_right, count)
     return Bin(
         low=low,
         high=high,
@@ -286,14 +287,6 @@ def _bin(low: float, high: float, confidences: NDArray[np.float64], right: NDArr
         accuracy_low=accuracy_low,
         accuracy_high=accuracy_high,
     )
-
-
-def _wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    share, spread = right / count, z * z / count
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * ((share * (1 - share) + spread / 4) / count) ** 0.5
-    # At the ends the two are equal but for the last digit.
-    return (0.0 if right == 0 else centre - half), (1.0 if right == count else centre + half)
 
 
 def _check(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> None:

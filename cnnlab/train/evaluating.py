@@ -4,8 +4,6 @@ seen = evaluate(model, dataset, dataset.splits.validation)
 seen.accuracy, wilson(seen.num_right, len(seen))
 seen.mistakes()[:6]                       # the mistakes of which the net is surest
 class_scores(seen.confusion)              # precision, recall and F1 of each class
-
-E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927, for the interval.
 """
 
 from collections.abc import Callable, Sequence
@@ -204,27 +202,6 @@ def class_scores(confusion: NDArray[np.int64] | Sequence[Sequence[int]]) -> tupl
         )
         for hit, there, told in zip(right.tolist(), support.tolist(), said.tolist(), strict=True)
     )
-
-
-def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval in which a share lies that was seen `successes` times in `n` (Wilson 1927, eq. for the two limits).
-
-    Unlike p ± z·√(p(1 − p)/n) it stays inside 0 to 1 and has a width also where all pictures are told right.
-
-    Args:
-        successes: 0 to n.
-        n: At least 1.
-        z: Standard deviations; 1.96 for 95 %.
-    """
-    if not 0 <= successes <= n or n < 1:
-        raise TypeError(f"A share is of 0 to n among n ≥ 1, got {successes} of {n}.")
-    share, spread = successes / n, z * z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * ((share * (1 - share) + spread / 4) / n) ** 0.5
-    # At the ends the two are equal but for the last digit.
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == n else centre + half
-    return low, high
 
 
 def _share(part: int, whole: int) -> float | None:

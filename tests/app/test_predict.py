@@ -10,6 +10,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from cnnlab.figures.prediction import percent
 from cnnlab.images import RgbImage, load_sample
 from cnnlab.inference.references import reference_of
 from cnnlab.nets import ARCHITECTURES, build_seeded, load_weights, weights_for
@@ -258,9 +259,9 @@ def test_what_the_answer_is_worth_is_told_from_the_weights_own_reference(opened:
     confidence = float(np.exp(logits.max()) / np.exp(logits).sum())
     among = next(one for one in reference.by_mass.bins if one.count and confidence <= one.high)
     assert among.accuracy is not None
-    assert metric(app, "Right when so sure").startswith(f"{100 * among.accuracy:.2f}"[:4])
+    assert metric(app, "Right when so sure") == percent(among.accuracy)
     assert f"{among.count:,} {reference.pictures}" in words(app.caption)
-    assert f"{100 * reference.scaled.before.ece:.2f}"[:3] in words(app.markdown)
+    assert f"| {percent(reference.scaled.before.ece)} | {percent(reference.scaled.after.ece)} |" in words(app.markdown)
     keyed(app.button, "predict.fitted").click().run()
     assert keyed(app.select_slider, "predict.temperature").value == pytest.approx(
         reference.scaled.temperature, rel=0.035

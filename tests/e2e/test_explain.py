@@ -76,6 +76,7 @@ def test_how_maps_look_is_changed_in_the_browser_and_comes_back_with_the_link(vi
 def test_methods_and_classes_are_chosen_and_a_tile_is_looked_at_closely(visitor: Visit) -> None:
     page = visitor.open("/explain?net=resnet_cifar")
     choose(page, "Methods", "Eigen-CAM")
+    page.keyboard.press("Escape")  # the list stays open for more
     expect(tiles(page)).to_have_count(3)
     link_says(page, method="gradcam%2Ceigencam")
     page.get_by_role("button", name="Top 3").click()
@@ -139,6 +140,7 @@ def test_slow_maps_grow_are_stopped_and_finished(visitor: Visit) -> None:
     page.get_by_role("button", name="Jet").click()
     link_says(page, colours="jet")
     choose(page, "Methods", "Saliency")
+    page.keyboard.press("Escape")
     expect(tiles(page)).to_have_count(3)
 
 

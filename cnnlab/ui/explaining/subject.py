@@ -87,9 +87,15 @@ def current() -> Subject:
     """
     asked = asking.current()
     image = workbench.image()
-    x = torch.from_numpy(asked.steps.apply(image))[None]
+    x = _prepared(asked, image, f"{asked.key}|{image.digest}")
     layers, choice = _layers(asked, x, f"{asked.known.identity}|{tuple(x.shape)}")
     return Subject(asked=asked, key=f"{asked.key}|{image.digest}", x=x, layers=layers, choice=choice)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=4)
+def _prepared(_asked: Asked, _image: RgbImage, key: str) -> torch.Tensor:
+    del key
+    return torch.from_numpy(_asked.steps.apply(_image))[None]
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

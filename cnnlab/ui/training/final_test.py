@@ -7,10 +7,11 @@ import streamlit as st
 
 from cnnlab.data import Dataset, Progress
 from cnnlab.downloading import Cancelled
+from cnnlab.inference.intervals import wilson
 from cnnlab.runs import store
 from cnnlab.runs.store import Run, TestResult
 from cnnlab.train.building import of_run
-from cnnlab.train.evaluating import evaluate, wilson
+from cnnlab.train.evaluating import evaluate
 from cnnlab.ui import errors, visitors
 from cnnlab.ui.training.jobs import Job, show
 

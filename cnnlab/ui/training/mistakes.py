@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from cnnlab.data import Dataset
 from cnnlab.errors import InputRejected
 from cnnlab.figures.confusion import class_bars, confusion_matrix
+from cnnlab.inference.intervals import wilson
 from cnnlab.runs import store
 from cnnlab.runs.store import Run
 from cnnlab.train.checkpoints import epochs_in
-from cnnlab.train.evaluating import Evaluation, class_scores, wilson
+from cnnlab.train.evaluating import Evaluation, class_scores
 from cnnlab.ui import page, state
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import evaluations, final_test, opened, wall

@@ -59,7 +59,7 @@ def test_pixels_are_those_of_the_intake(name):
     assert np.array_equal(unpack(FILES[name]), decode(FILES[name]).pixels)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["baseline", "grey", "restarts", "odd size"]),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),

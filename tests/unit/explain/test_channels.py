@@ -76,7 +76,7 @@ def test_the_pictures_that_excite_a_channel_most_and_where():
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(1, 6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_however_the_pictures_come_the_table_is_the_same(sizes: list[int], num: int):
     model = share(small())
     x = pictures(sum(sizes)).round()  # so that values are equal now and then

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -69,7 +69,6 @@ def test_a_constant_map_is_one_of_the_random_orders():
     assert (orders.orders[0].deletion.probabilities != orders.orders[1].deletion.probabilities).any()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 100))
 def test_ranks_count_each_pixel_once_and_follow_the_map(height: int, width: int, seed: int):
     generator = torch.Generator().manual_seed(seed)

@@ -41,7 +41,7 @@ def test_the_square_grows_with_the_picture(side: int, patch: int, stride: int):
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_pixel_of_any_picture_is_covered(height: int, width: int):
     # Of an even picture, each square takes as much as it covers: nowhere is nothing lost.
     found = OCCLUSION.run(brightness(), torch.ones(1, 1, height, width), 0, "")

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor, nn
@@ -42,7 +42,6 @@ def edges(seen: Pass, target: Target, layer: str) -> Tensor:
 EDGES = dataclasses.replace(METHODS["gradcam"], grid="picture", stream=at_once(edges))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=3, max_size=30), st.integers(0, 1000))
 def test_rank_correlation_is_that_of_scipy_also_with_ties(values: list[int], seed: int):
     one = np.array(values, dtype=float)

@@ -68,7 +68,7 @@ def test_the_corpus_is_large_and_its_names_differ() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=300), start=st.sampled_from([b"", *(sound[:12] for sound in SOUND)]))
 def test_any_bytes_give_a_picture_or_a_refusal(data: bytes, start: bytes) -> None:
     image, message = answer(start + data)
@@ -76,7 +76,7 @@ def test_any_bytes_give_a_picture_or_a_refusal(data: bytes, start: bytes) -> Non
         assert_is_plain(message)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     sound=st.sampled_from(SOUND),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.binary(max_size=6), st.integers(0, 8)), max_size=6),

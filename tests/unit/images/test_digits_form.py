@@ -71,7 +71,7 @@ def test_nothing_drawn_stays_nothing():
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_is_drawn_fits_and_is_left_as_it_is(drawn):
     before = drawn.copy()
     formed = mnist_form(drawn)

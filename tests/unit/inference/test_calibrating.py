@@ -83,7 +83,7 @@ def test_certainty_has_a_bin():
     data=st.data(),
     by=st.sampled_from(["width", "mass"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_picture_is_lost_and_errors_stay_in_their_bounds(logits, data, by):
     labels = data.draw(hnp.arrays(np.int64, len(logits), elements=st.integers(0, logits.shape[1] - 1)))
     seen = calibrate(logits, labels, by=by)

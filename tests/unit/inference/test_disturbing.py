@@ -106,7 +106,7 @@ def test_jpeg_loses_more_as_the_loss_grows():
 
 
 @given(order=st.permutations(["noise", "rotate", "brightness", "blur"]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_is_that_of_the_table_however_they_are_named(order):
     amounts = {"noise": 20.0, "rotate": 12.0, "brightness": 60.0, "blur": 3.0}
     expected = PICTURE

@@ -26,7 +26,7 @@ def test_adding_to_all_logits_moves_energy_and_leaves_the_probability():
 
 
 @given(hnp.arrays(np.float64, st.integers(200, 400), elements=st.floats(-10, 10)), st.floats(-12, 12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_share_is_that_of_the_pictures_to_within_a_step_of_the_quantiles(values, value):
     around = spread(values)
     share = around.share_below(value)

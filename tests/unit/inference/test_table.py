@@ -112,7 +112,7 @@ def test_three_classes_and_their_probabilities_fill_the_columns():
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20), max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_names_survive_but_for_the_apostrophe(names):
     rows = read(to_csv(Row(name=name, best=(), note="") for name in names))[1:]
     assert [row[0].removeprefix("'") for row in rows] == [name.removeprefix("'") for name in names]

@@ -460,7 +460,7 @@ def stacks(draw):
     return nn.Sequential(*layers)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(stacks(), st.data())
 def test_windows_of_random_nets_are_what_gradients_measure(net, data):
     shape = (2, 30, 26)

@@ -372,7 +372,7 @@ def layers(draw):
     return pool(kernel, stride, padding, ceil_mode=draw(st.booleans()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layers())
 def test_formulas_give_what_pytorch_gives(layer):
     try:

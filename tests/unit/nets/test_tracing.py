@@ -462,7 +462,7 @@ def stacks(draw):
     return nn.Sequential(*layers)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(stacks())
 def test_without_values_the_same_fits_and_the_shapes_are_those_of_a_real_run(net):
     x = torch.zeros(1, 3, 14, 11)

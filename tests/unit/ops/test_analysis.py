@@ -108,7 +108,7 @@ def test_spectra_of_impossible_sizes_are_refused(size):
 # --- equivariance -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(-6, 6),
     st.integers(-6, 6),

@@ -149,7 +149,7 @@ def test_responses_are_not_clipped():
 # --- references -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(cases())
 def test_it_equals_conv2d_for_every_combination_of_settings(case):
     image, kernel, chosen = case
@@ -159,7 +159,7 @@ def test_it_equals_conv2d_for_every_combination_of_settings(case):
     np.testing.assert_allclose(response, expected, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     hnp.arrays(np.float32, st.tuples(st.integers(4, 16), st.integers(4, 16)), elements=st.floats(-1e6, 1e6, width=32)),
     hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-1e3, 1e3, width=32)),
@@ -210,7 +210,7 @@ def test_every_preset_equals_filter2d_and_correlate2d(key):
     np.testing.assert_allclose(ours, by_scipy, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.tuples(st.integers(1, 4), st.integers(1, 4)),
@@ -236,7 +236,7 @@ def test_true_convolution_is_scipys_convolve():
 # --- laws -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.floats(-2, 2), st.floats(-2, 2))
 def test_it_is_linear_in_the_picture(case, a, b):
     image, kernel, chosen = case
@@ -247,7 +247,7 @@ def test_it_is_linear_in_the_picture(case, a, b):
     np.testing.assert_allclose(mixed, parts, atol=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases())
 def test_turning_the_kernel_and_flipping_is_the_kernel_itself(case):
     image, kernel, chosen = case
@@ -273,7 +273,7 @@ def test_channels_are_filtered_each_by_itself():
 # --- what comes in and what goes out ----------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases())
 def test_the_result_is_the_callers_own_and_the_inputs_stay_untouched(case):
     image, kernel, chosen = case
@@ -380,7 +380,7 @@ def test_output_sizes_worked_out_by_hand(size, kernel, stride, padding, expected
     assert output_size(size, kernel, stride=stride, padding=padding) == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 4), st.integers(0, 4), st.integers(1, 3))
 def test_output_size_is_the_size_of_the_output(size, kernel, stride, padding, dilation):
     assume(dilation * (kernel - 1) + 1 <= size + 2 * padding)
@@ -428,7 +428,7 @@ def test_sizes_that_make_no_sense_are_rejected(numbers, says):
 # --- sums over channels -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_a_sum_over_channels_is_the_partial_maps_plus_one_bias(case):
     image, kernel, chosen = case
@@ -448,7 +448,7 @@ def test_a_sum_over_channels_needs_channels():
 # --- step by step -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(largest_kernel=4), st.data())
 def test_the_products_of_a_step_sum_up_to_the_response(case, data):
     image, kernel, chosen = case
@@ -470,7 +470,7 @@ def test_the_products_of_a_step_sum_up_to_the_response(case, data):
             assert float(each.sum()) + steps.bias == pytest.approx(float(steps.output_hw[row, col]), abs=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(largest_kernel=4))
 def test_the_patch_shows_the_picture_where_it_is_not_padding(case):
     image, kernel, chosen = case

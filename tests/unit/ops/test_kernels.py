@@ -224,7 +224,7 @@ def test_text_that_is_no_kernel_is_refused_with_the_place(text, says):
     assert says in str(rejection.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(any_kernel)
 def test_what_is_written_reads_back_to_the_very_same_numbers(kernel):
     back = parse_kernel(format_kernel(kernel))
@@ -232,7 +232,7 @@ def test_what_is_written_reads_back_to_the_very_same_numbers(kernel):
     np.testing.assert_array_equal(np.signbit(back), np.signbit(kernel))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text):
     try:
@@ -254,7 +254,7 @@ def test_checking_makes_a_copy_and_refuses_the_rest():
         check_kernel([[0, np.inf]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_kernel)
 def test_json_reads_back_to_the_very_same_numbers(kernel):
     read = json.loads(
@@ -272,7 +272,7 @@ def test_json_reads_back_to_the_very_same_numbers(kernel):
     }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-2, 2, width=32)),
     st.sampled_from([1, 2, (1, 1), (2, 1)]),

@@ -386,7 +386,7 @@ def test_weights_without_a_start_are_refused(exported: bytes) -> None:
     refused(packed({**unpacked(exported), "events.jsonl": b""}), "no event says of what")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.data())
 def test_whatever_is_changed_in_a_zip_it_is_refused_or_can_be_used(exported: bytes, data: st.DataObject) -> None:
     files = unpacked(exported)

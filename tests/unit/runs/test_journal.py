@@ -18,7 +18,7 @@ from cnnlab.train.events import Started, Stepped, TrainEvent
 from tests.unit.runs.making import ENDED, STARTED, WHOLE_RUN, epoch_ended, events, files_up_to, stepped
 
 WHOLE = b"".join(map(to_line, WHOLE_RUN))
-no_fixture_check = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+no_fixture_check = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write(folder: Path, told: list[TrainEvent] | tuple[TrainEvent, ...]) -> None:

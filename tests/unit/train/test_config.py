@@ -49,7 +49,7 @@ data = st.sampled_from(
 
 
 @given(numbers, data)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_was_written_down_is_read_back(chosen, data):
     config = TrainConfig(**chosen, **data)
     assert TrainConfig.from_data(config.to_data()) == config

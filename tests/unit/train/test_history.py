@@ -95,7 +95,7 @@ def test_neighbours_are_merged_by_steps_and_the_last_stays(monkeypatch: pytest.M
     assert history.steps.loss == [5.0, 1.0, 4.0, 7.0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(widths=st.lists(st.integers(1, 9), min_size=1, max_size=120), losses=st.randoms())
 def test_merging_keeps_the_mean_over_all_steps_and_the_length_bounded(widths, losses) -> None:
     class Small(StepCurve):

@@ -42,7 +42,6 @@ def test_weighted_by_hand():
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20).filter(any))
-@settings(deadline=None)
 def test_with_weights_every_class_that_is_there_counts_alike(counts):
     total = [weight * count for weight, count in zip(class_weights(counts), counts, strict=True)]
     present = [each for each, count in zip(total, counts, strict=True) if count]
@@ -87,7 +86,7 @@ def test_focal_counts_what_is_known_less():
 
 
 @given(st.floats(0.5, 20))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_distillation_is_the_divergence_by_hand(temperature):
     teacher = LOGITS.flip(0)
     p = (teacher.double() / temperature).softmax(1)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnlab.train.config import TrainConfig
@@ -11,14 +11,12 @@ LABEL_LISTS = st.lists(st.integers(0, 5), min_size=1, max_size=80).map(torch.ten
 
 
 @given(LABEL_LISTS, st.integers(0, 2**53 - 1), st.integers(0, 1000))
-@settings(deadline=None)
 def test_as_it_is_shows_each_picture_once(labels, seed, epoch):
     order = order_of(TrainConfig(seed=seed), labels, epoch)
     assert sorted(order.tolist()) == list(range(len(labels)))
 
 
 @given(LABEL_LISTS, st.integers(0, 2**53 - 1), st.integers(0, 1000))
-@settings(deadline=None)
 def test_balanced_shows_each_class_equally_often_give_or_take_one(labels, seed, epoch):
     order = order_of(TrainConfig(seed=seed, sampling="balanced"), labels, epoch)
     assert len(order) == len(labels)
@@ -27,7 +25,6 @@ def test_balanced_shows_each_class_equally_often_give_or_take_one(labels, seed, 
 
 
 @given(LABEL_LISTS)
-@settings(deadline=None)
 def test_balanced_shows_no_picture_again_before_all_of_its_class_were_shown(labels):
     order = order_of(TrainConfig(sampling="balanced"), labels, 0)
     times = torch.bincount(order, minlength=len(labels))

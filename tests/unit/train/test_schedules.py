@@ -26,7 +26,7 @@ def theirs(optimizer, scheduler, num_steps):
 
 
 @given(EPOCHS, STEPS, st.integers(1, 5), st.floats(0.01, 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_steps_are_those_of_step_lr(epochs, steps, every, gamma):
     optimizer = sgd()
     by_epoch = theirs(optimizer, lr_scheduler.StepLR(optimizer, every, gamma), epochs)
@@ -35,7 +35,7 @@ def test_steps_are_those_of_step_lr(epochs, steps, every, gamma):
 
 
 @given(EPOCHS, STEPS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_cosine_is_that_of_cosine_annealing(epochs, steps):
     optimizer = sgd()
     expected = theirs(optimizer, lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps), epochs * steps)
@@ -44,7 +44,7 @@ def test_cosine_is_that_of_cosine_annealing(epochs, steps):
 
 
 @given(st.integers(3, 12), st.integers(3, 9), st.floats(0, 0.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_one_cycle_is_that_of_one_cycle_lr(epochs, steps, share):
     total = epochs * steps
     # Below two steps PyTorch divides by nothing.
@@ -69,7 +69,7 @@ def test_one_cycle_is_that_of_one_cycle_lr(epochs, steps, share):
 
 
 @given(EPOCHS, STEPS, st.floats(0, 20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_one_cycle_never_leaves_its_range_and_ends_near_nothing(epochs, steps, warmup):
     curve = lr_curve(TrainConfig(schedule="one_cycle", epochs=epochs, lr=1.0, warmup=warmup), steps)
     assert all(0 < rate <= 1 + 1e-12 for rate in curve)
@@ -79,7 +79,7 @@ def test_one_cycle_never_leaves_its_range_and_ends_near_nothing(epochs, steps, w
 
 
 @given(st.lists(st.floats(0.1, 3) | st.just(1.0) | st.just(float("nan")), max_size=30), st.integers(1, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_plateau_is_that_of_reduce_lr_on_plateau(losses, patience):
     optimizer = sgd(1.0)
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=patience, eps=0)
@@ -95,7 +95,7 @@ def test_a_plateau_is_waited_through_by_hand():
 
 
 @given(st.sampled_from(["constant", "step", "cosine", "plateau"]), EPOCHS, STEPS, st.floats(0, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_warm_up_rises_straight_from_nothing_and_then_is_over(schedule, epochs, steps, warmup):
     config = TrainConfig(schedule=schedule, epochs=epochs, lr=1.0, warmup=warmup, step_factor=1.0)
     for step, rate in enumerate(lr_curve(config, steps)):

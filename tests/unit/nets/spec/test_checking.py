@@ -95,7 +95,7 @@ def test_each_kind_does_what_pytorch_does() -> None:
     assert_as_torch(generated.everything())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(generated.specs())
 def test_shapes_and_weights_are_pytorchs(spec: NetSpec) -> None:
     assert_as_torch(spec)

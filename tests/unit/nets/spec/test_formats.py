@@ -92,7 +92,7 @@ def test_every_kind_goes_there_and_back() -> None:
     assert from_plain(to_plain(spec)) == from_json(to_json(spec)) == from_yaml(to_yaml(spec)) == spec
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(generated.specs())
 def test_there_and_back_is_the_same_net(spec: NetSpec) -> None:
     assert from_plain(to_plain(spec)) == from_json(to_json(spec)) == from_yaml(to_yaml(spec)) == spec
@@ -127,7 +127,7 @@ def test_nothing_but_a_spec_or_words_comes_out_of_hostile_text(read: Callable[[s
 
 
 @READERS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=st.text(max_size=60) | st.text("{}[]:,-\"' \nabklnruse0123!&*|>.", max_size=60))
 def test_any_text_gives_a_net_or_words(read: Callable[[str], NetSpec], text: str) -> None:
     with suppress(SpecError):
@@ -144,7 +144,7 @@ plain_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(plain_values, max_size=4))
 def test_any_data_gives_a_net_or_words(layers: list[object]) -> None:
     with suppress(SpecError):
@@ -299,7 +299,7 @@ def nonsense_layers(draw: st.DrawFn, depth: int = 0) -> object:
     return draw(st.sampled_from([{**fields, "kind": kind}, {"kind": kind, **fields}, kind]))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(nonsense_layers() | nonsense, max_size=4))
 def test_any_draft_goes_there_and_back_or_is_refused_with_words(plain: list[object]) -> None:
     with suppress(SpecError):
@@ -309,7 +309,7 @@ def test_any_draft_goes_there_and_back_or_is_refused_with_words(plain: list[obje
         assert check(layers, (3, 8, 8)).problems or NetSpec("", (3, 8, 8), layers)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("{}[]:,-\"' \nabkln0123xe!&*|>.<=?_", max_size=60).map("- {}".format))
 def test_any_text_gives_a_draft_or_words(text: str) -> None:
     with suppress(SpecError):

@@ -280,14 +280,14 @@ WORDS = [*(f"nn.{name}" for name in TORCH_CLASSES), "nn.Sequential", "Residual",
 WORDS += ["[", "]", "1", "3", "8", "'same'", "padding", "body", "-", "*", "**", "//", "None", "True", "class", ":", "."]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=80) | st.lists(st.sampled_from(WORDS), max_size=25).map("".join))
 def test_any_text_gives_a_net_or_words(code: str) -> None:
     with suppress(SpecError):
         assert isinstance(from_pytorch(code, (3, 9, 9)), NetSpec)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(generated.specs(), st.data())
 def test_damaged_code_gives_a_net_or_words(spec: NetSpec, data: st.DataObject) -> None:
     source = to_pytorch(spec)

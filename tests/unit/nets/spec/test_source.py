@@ -74,7 +74,7 @@ def test_every_kind_is_the_same_net_in_code() -> None:
     assert_same_net(generated.everything())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(generated.specs())
 def test_code_is_the_same_net_and_comes_back_as_it_was(spec: NetSpec) -> None:
     assert_same_net(spec)

@@ -35,7 +35,7 @@ def expected(x0, y0, x1, y1, radius=RADIUS):
 
 
 @given(x0=PLACES, y0=PLACES, x1=PLACES, y1=PLACES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_pixel_is_as_bright_as_it_is_near_to_the_stroke(javascript, x0, y0, x1, y1):
     np.testing.assert_allclose(painted(javascript, (x0, y0, x1, y1)), expected(x0, y0, x1, y1), atol=1.5)
 

@@ -84,7 +84,7 @@ def shown_in_browser(javascript, picture, map_hw, scale, look):
     return np.array(values).reshape(height, width), np.array(rgba).reshape(height, width, 4)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     st.tuples(st.integers(1, 6), st.integers(1, 6)),
     st.tuples(st.integers(1, 9), st.integers(1, 9)),

@@ -186,7 +186,7 @@ def test_a_zoomed_line_runs_out_of_the_picture(javascript):
     assert javascript(MATH, ("thinned", xs, [1.0] * 10, 25, 55, 300)) == [[2, 3, 4, 5, 6]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ys=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=400), columns=st.integers(1, 60))
 def test_thinning_never_loses_the_extremes(javascript, ys, columns):
     (kept,) = javascript(MATH, ("thinned", list(range(len(ys))), ys, 0, len(ys) - 1, columns))
@@ -223,7 +223,7 @@ def test_axes_end_at_round_numbers(javascript, span, choices, low, high, ticks):
     assert axis["ticks"] == pytest.approx(ticks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     low=st.floats(1e-6, 1e5), factor=st.floats(1.0, 1e6), is_log=st.booleans(), most=st.sampled_from([3.5, 5.0, 8.0])
 )

@@ -312,7 +312,7 @@ def test_a_share_is_never_rounded_to_all_or_nothing(javascript, share, text):
     assert javascript(MATH, ("shareText", share)) == [text]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0, 1300), st.floats(0, 800), st.integers(8, 64))
 def test_the_card_leaves_row_and_column_free(javascript, left, top, side):
     port, panel = {"width": 1440, "height": 900}, {"width": 186, "height": 290}

@@ -369,7 +369,7 @@ def nets(draw):
     return made
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(nodes=nets(), shape=shapes, choice=st.integers(0, 2**16))
 def test_any_net_is_drawn_whole_and_in_order(javascript, nodes, shape, choice):
     (groups,) = javascript(MATH, ("groupsOf", nodes))
@@ -450,7 +450,7 @@ word_boxes = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=st.lists(word_boxes, max_size=20), blocks=st.lists(word_boxes, max_size=5))
 def test_words_never_cover_words_or_blocks(javascript, wanted, blocks):
     (down,) = javascript(LOOKING, ("placeWords", wanted, blocks, 20, 120))
