@@ -11,7 +11,7 @@ from cnnlab.explain.passes import Pass
 from cnnlab.explain.targets import Contrast, Target, score
 from cnnlab.inference.capturing import as_taken
 
-_MOST_PICTURES = 16
+_MOST_PICTURES = 32
 # Gradients keep what every layer made. Four pictures of 224 px hold a VGG-16 to 0.5 GB, and a CPU is no quicker with
 # more of them.
 _MOST_PIXELS = 4 * 224 * 224

@@ -55,7 +55,7 @@ def test_what_is_to_account_for_is_the_logit_less_that_of_the_mean_colour():
 
 
 def test_a_map_that_is_not_whole_yet_already_knows_all_of_the_way():
-    seen = look(smooth(), 3 * pictures(1))
+    seen = look(smooth(), 3 * pictures(2))
     expected = to_account_for(seen, 1)
     first = next(INTEGRATED_GRADIENTS.stream(seen, 1, ""))
     assert first.done < 0.5
