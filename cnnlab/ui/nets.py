@@ -139,10 +139,10 @@ def choose_weights(key: str) -> None:
 def current() -> CurrentNet:
     """The net of the workbench. One that is gone, because another window deleted it, gives way to the default.
 
-    With weights of the visitor's own it has their classes and channels.
+    With weights that somebody has chosen it has their classes and channels.
     """
-    net = _chosen()
-    weights = _own_weights(net).get(st.session_state.get(WEIGHTS.key, ""))
+    net, wanted = _chosen(), st.session_state.get(WEIGHTS.key)
+    weights = weights_of(net).get(wanted) if wanted and wanted != RANDOM else None
     if weights is None:
         return net
     shape = (weights.in_channels, *net.input_shape[1:])

@@ -48,7 +48,7 @@ def _weights_of_link(text: str) -> str:
     return nets.weights_of_link(text)
 
 
-NET = state.Setting(key="workbench.net", param="net", default="tiny_vgg", parse=_net_of_link)
+NET = state.Setting(key="workbench.net", param="net", default="resnet_cifar", parse=_net_of_link)
 WEIGHTS = state.Setting(key="workbench.weights", param="weights", default=None, parse=_weights_of_link)
 SEED = state.integer("workbench.seed", "seed", 0, 9999, 0)
 NET_SETTINGS = (NET, WEIGHTS, SEED)

@@ -66,7 +66,7 @@ def bundled(key: str, sample: str = "cat") -> tuple[torch.nn.Module, torch.Tenso
 
 
 def test_the_first_map_is_grad_cam_of_the_predicted_class_at_the_automatic_layer(opened: Opened) -> None:
-    model, x = bundled("tiny_vgg")
+    model, x = bundled("resnet_cifar")
     predicted = int(model(x).argmax())
     choice = automatic(model, x)
     app = opened("explain")
@@ -77,7 +77,7 @@ def test_the_first_map_is_grad_cam_of_the_predicted_class_at_the_automatic_layer
     np.testing.assert_allclose(next(iter(maps.values())), expected, rtol=1e-4, atol=1e-6)
     assert header["tiles"][0]["own"] == pytest.approx([expected.min(), expected.max()])
     assert choice.reason in words(app.caption)
-    name = weights_for("tiny_vgg")["tiny_vgg"].classes[predicted]
+    name = weights_for("resnet_cifar")["resnet_cifar"].classes[predicted]
     assert [metric.value for metric in app.metric] == [name]
     assert "association, not cause" in words(app.caption)
 
@@ -156,7 +156,7 @@ def test_a_coarse_map_is_warned_of_and_a_dead_one_says_that_it_is(opened: Opened
     header, _ = wall(opened("explain", net="resnet9"))
     assert "Below 7 × 7 cells: one cell stands for 8 × 8 px" in header["tiles"][0]["warning"]
     # A class of which nothing in the last layer speaks.
-    model, x = bundled("tiny_vgg")
+    model, x = bundled("resnet_cifar")
     layer = automatic(model, x).layer
     seen = look(model, x, [layer])
     dead = [index for index in range(10) if not METHODS["gradcam"].of(seen, index, layer).any()]

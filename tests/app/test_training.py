@@ -492,7 +492,7 @@ def test_a_job_that_somebody_else_began_cannot_be_stopped() -> None:
     def page(can_stop: bool) -> None:
         import threading
 
-        from cnnlab.ui.training import jobs
+        from cnnlab.ui import jobs
 
         end = threading.Event()
         job = jobs.Job(lambda _progress, _cancelled: end.wait(20))

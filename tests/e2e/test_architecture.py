@@ -63,7 +63,7 @@ def hover(page: Page, name: str) -> None:
 
 
 def test_the_page_opens_with_a_small_net_drawn_and_counted(visitor: Visit) -> None:
-    page = visitor.open("/architecture")
+    page = visitor.open("/architecture?net=tiny_vgg")
     # The input; four convolutions, each drawn with its activation; two poolings, flattening, a linear layer.
     expect(stage(page)).to_have_attribute("data-units", "9")
     expect(stage(page)).to_have_attribute("data-input", "3 × 64 × 64")
@@ -76,7 +76,7 @@ def test_the_page_opens_with_a_small_net_drawn_and_counted(visitor: Visit) -> No
 
 
 def test_the_input_size_goes_through_the_net_and_along_to_other_pages(visitor: Visit) -> None:
-    page = visitor.open("/architecture?layer=0")
+    page = visitor.open("/architecture?net=tiny_vgg&layer=0")
     expect(layer_card(page)).to_contain_text("10 × 62 × 62")
     slide(page, "Input size, px", "ArrowRight", 2)
     expect(stage(page)).to_have_attribute("data-input", "3 × 66 × 66")
@@ -112,7 +112,7 @@ def test_a_net_that_cannot_take_the_picture_says_where_and_why_and_what_it_takes
 
 
 def test_a_layer_is_picked_by_hand_and_by_key_and_stays_marked_below(visitor: Visit) -> None:
-    page = visitor.open("/architecture")
+    page = visitor.open("/architecture?net=tiny_vgg")
     stage(page).focus()
     for key in ("Home", "ArrowRight", "Enter"):
         stage(page).press(key)
@@ -138,7 +138,7 @@ def test_a_layer_is_picked_by_hand_and_by_key_and_stays_marked_below(visitor: Vi
 
 
 def test_a_row_of_the_table_and_a_bar_point_to_a_layer(visitor: Visit) -> None:
-    page = visitor.open("/architecture")
+    page = visitor.open("/architecture?net=tiny_vgg")
     table = page.get_by_role("tabpanel", name="Layer by layer").get_by_test_id("stDataFrame")
     expect(cells(page.get_by_role("tabpanel", name="Layer by layer"))).to_contain_text(["features.0", "10 × 62 × 62"])
     table.scroll_into_view_if_needed()
@@ -152,7 +152,7 @@ def test_a_row_of_the_table_and_a_bar_point_to_a_layer(visitor: Visit) -> None:
 
 
 def test_the_probabilities_add_up_and_follow_the_picture(visitor: Visit) -> None:
-    page = visitor.open("/architecture?tab=Feature+maps")
+    page = visitor.open("/architecture?net=tiny_vgg&tab=Feature+maps")
     panel = page.get_by_role("tabpanel", name="Feature maps")
     expect(panel).to_contain_text("Weights trained on CIFAR-10")
     expect(cells(panel)).to_have_count(4 * 10)
@@ -168,7 +168,7 @@ def test_the_probabilities_add_up_and_follow_the_picture(visitor: Visit) -> None
 
 
 def test_a_click_on_the_map_moves_the_window(visitor: Visit) -> None:
-    page = visitor.open("/architecture?tab=What+a+unit+sees&layer=4&unit=3,0")
+    page = visitor.open("/architecture?net=tiny_vgg&tab=What+a+unit+sees&layer=4&unit=3,0")
     panel = page.get_by_role("tabpanel", name="What a unit sees")
     # Two 3 × 3 and a 2 × 2 pooling see 6 px and step by 2.
     expect(panel.get_by_text("Rows 6–11, columns 0–5")).to_be_visible()
@@ -202,7 +202,7 @@ def layers_of(page: Page) -> Locator:
 def test_a_net_of_ones_own_is_changed_broken_mended_saved_and_deleted(
     visitor: Visit, browser: Browser, lab: str
 ) -> None:
-    page = visitor.open("/architecture?tab=Build+your+own")
+    page = visitor.open("/architecture?net=tiny_vgg&tab=Build+your+own")
     page.get_by_role("button", name="Change a copy of Tiny VGG").click()
     channels = page.locator(".st-key-architecture-edit-0-conv-out_channels input")
     channels.fill("16")
@@ -268,7 +268,7 @@ def paste(page: Page, text: str) -> None:
 
 
 def test_pasted_code_is_read_and_never_run(visitor: Visit) -> None:
-    page = visitor.open("/architecture?tab=Build+your+own")
+    page = visitor.open("/architecture?net=tiny_vgg&tab=Build+your+own")
     page.get_by_text("Paste code, or open a file").click()
     for text, answer in (
         ('nn.Sequential(__import__("os").system("id"))', "Line 1, column 15"),
@@ -291,7 +291,7 @@ def test_a_file_is_opened_as_a_net(visitor: Visit, tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(
         "name: Two\ninput_shape: [1, 8, 8]\nlayers:\n- flatten\n- {kind: linear, out_features: 2}\n"
     )
-    page = visitor.open("/architecture?tab=Build+your+own")
+    page = visitor.open("/architecture?net=tiny_vgg&tab=Build+your+own")
     page.get_by_text("Paste code, or open a file").click()
     page.locator("input[type=file]").set_input_files(tmp_path / "two.yaml")
     expect(page.get_by_text("two.yaml")).to_be_visible()
@@ -305,7 +305,7 @@ def test_a_file_is_opened_as_a_net(visitor: Visit, tmp_path: Path) -> None:
 
 def test_two_visitors_do_not_see_each_others_drafts(browser: Browser, lab: str) -> None:
     guests = [visit(browser, lab), visit(browser, lab)]
-    one, two = (guest.open("/architecture?tab=Build+your+own") for guest in guests)
+    one, two = (guest.open("/architecture?net=tiny_vgg&tab=Build+your+own") for guest in guests)
     one.get_by_role("button", name="Start with a small net").click()
     # 3·3·3·8 + 8 = 224, and 8·16·16·10 + 10 = 20,490.
     expect(metric(one)).to_have_text("20,714")
@@ -353,7 +353,7 @@ def downloaded(page: Page, button: Locator) -> Path:
 
 
 def test_the_net_is_taken_away_as_text(visitor: Visit, tmp_path: Path) -> None:
-    page = visitor.open("/architecture?tab=As+text")
+    page = visitor.open("/architecture?net=tiny_vgg&tab=As+text")
     panel = page.get_by_role("tabpanel", name="As text")
     expect(panel).to_contain_text("Total params: 19,920")
     table = downloaded(page, panel.get_by_role("button", name="Table, CSV")).read_text()
@@ -368,7 +368,7 @@ def test_the_net_is_taken_away_as_text(visitor: Visit, tmp_path: Path) -> None:
 
 
 def test_chips_set_the_page_up_and_blocks_are_opened(visitor: Visit) -> None:
-    page = visitor.open("/architecture?size=70")
+    page = visitor.open("/architecture?net=tiny_vgg&size=70")
     expect(alert(page)).to_contain_text("classifier.1")
     page.get_by_role("button", name="Where the parameters sit").click()
     expect(stage(page)).to_have_attribute("data-input", "1 × 28 × 28")
@@ -398,15 +398,15 @@ def test_a_hostile_link_is_answered_in_words(visitor: Visit) -> None:
     for sentence in ("unit is '1e9'", "seed is 'abc'"):
         expect(notes.filter(has_text=sentence).first).to_be_visible()
     assert page.evaluate("window.hacked") is None
-    expect(metric(page)).to_have_text("19,920")
+    expect(metric(page)).to_have_text("340,546")
     expect(page.get_by_text("Something broke")).to_have_count(0)
-    visitor.open("/architecture?weights=../../x&layer=9998&unit=4096,4096&tab=What+a+unit+sees")
+    visitor.open("/architecture?net=tiny_vgg&weights=../../x&layer=9998&unit=4096,4096&tab=What+a+unit+sees")
     expect(page.get_by_role("tabpanel", name="What a unit sees").get_by_text("Rows ")).to_be_visible()
     expect(page.get_by_text("Something broke")).to_have_count(0)
 
 
 def test_net_and_weights_are_chosen_in_the_sidebar(visitor: Visit) -> None:
-    page = visitor.open("/architecture")
+    page = visitor.open("/architecture?net=tiny_vgg")
     sidebar, dialog = page.get_by_test_id("stSidebar"), page.get_by_role("dialog")
 
     def change_to(net: str) -> None:

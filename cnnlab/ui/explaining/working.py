@@ -13,8 +13,8 @@ from cnnlab.data import Progress
 from cnnlab.downloading import Cancelled
 from cnnlab.errors import LabError
 from cnnlab.ui import errors, state
+from cnnlab.ui.jobs import Job
 from cnnlab.ui.text import plain
-from cnnlab.ui.training.jobs import Job
 
 Made = TypeVar("Made")
 Steps = Callable[[Progress, Cancelled], Iterator[Made]]

@@ -17,12 +17,12 @@ from cnnlab.images import centre_crop, decode, resize, to_jpeg
 from cnnlab.inference import Prediction
 from cnnlab.inference.table import Row, rows_of, to_csv
 from cnnlab.ui import errors, page, workbench
+from cnnlab.ui.jobs import Job
+from cnnlab.ui.jobs import show as show_job
 from cnnlab.ui.predicting import controls
 from cnnlab.ui.predicting.asking import Asked
 from cnnlab.ui.predicting.controls import Setup
 from cnnlab.ui.text import plain
-from cnnlab.ui.training.jobs import Job
-from cnnlab.ui.training.jobs import show as show_job
 
 LIMITS = SetLimits(max_files=10_000, max_total_bytes=2_000_000_000)
 _FILES, _JOB, _TABLE = "predict.files", "predict.many", "predict.table"

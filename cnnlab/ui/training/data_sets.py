@@ -14,9 +14,9 @@ from cnnlab.errors import LabError, RunFailed
 from cnnlab.train.building import load_data
 from cnnlab.train.config import OWN_PICTURES, TrainConfig
 from cnnlab.ui import errors
+from cnnlab.ui.jobs import Job, show
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import own_pictures
-from cnnlab.ui.training.jobs import Job, show
 
 _MOST = 4  # sets in memory; those from files are mapped and cost next to nothing
 _SHORT_S = 1.5  # what a page may take without a bar

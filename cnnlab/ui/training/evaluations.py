@@ -17,9 +17,9 @@ from cnnlab.train.checkpoints import facts_of, weights_file
 from cnnlab.train.config import OWN_PICTURES
 from cnnlab.train.evaluating import Evaluation, evaluate
 from cnnlab.ui import errors
+from cnnlab.ui.jobs import Job, show
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import data_sets, own_pictures
-from cnnlab.ui.training.jobs import Job, show
 
 MOST_PICTURES = 2000
 """Of a validation part that a page looks at."""

@@ -15,7 +15,7 @@ from cnnlab.nets.summary import summarize, totals
 from cnnlab.train.building import build_net
 from cnnlab.train.config import TrainConfig
 from cnnlab.train.probing import Probe, probe
-from cnnlab.ui.training.jobs import Job
+from cnnlab.ui.jobs import Job
 from cnnlab.ui.training.setup import Setup
 
 _MOST = 64

@@ -13,7 +13,7 @@ from cnnlab.runs.store import Run, TestResult
 from cnnlab.train.building import of_run
 from cnnlab.train.evaluating import evaluate
 from cnnlab.ui import errors, visitors
-from cnnlab.ui.training.jobs import Job, show
+from cnnlab.ui.jobs import Job, show
 
 _SHORT_S = 1.5
 _jobs: dict[str, Job[None]] = {}

@@ -11,9 +11,9 @@ from cnnlab.train.probing import Probe
 from cnnlab.train.sampling import num_steps
 from cnnlab.train.schedules import factor
 from cnnlab.ui import errors
+from cnnlab.ui.jobs import Job
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import augmenting, data_sets, expecting, own_pictures
-from cnnlab.ui.training.jobs import Job
 from cnnlab.ui.training.setup import Setup, say_recipe
 
 _SHOWN, _COLUMNS = 32, 8

@@ -10,8 +10,8 @@ from cnnlab.data import RULES, Dataset, Decoded, PictureSet, Preview, Skipped
 from cnnlab.errors import InputRejected
 from cnnlab.train.config import TrainConfig
 from cnnlab.ui import errors
+from cnnlab.ui.jobs import Job, show
 from cnnlab.ui.text import plain
-from cnnlab.ui.training.jobs import Job, show
 
 _KEY = "training.own"
 _FILES = "training.own-files"
