@@ -112,7 +112,7 @@ def train(name: str, root: Path, epochs: int | None) -> None:
         architecture=name,
         classes=CLASSES,
         preprocessing=steps,
-        accuracy=f"{seen:.2%} of the 10,000 test images of CIFAR-10",
+        accuracy=f"{100 * seen:.2f} % of the 10,000 test pictures of CIFAR-10",
         source=f"trained here: {epochs} epochs, SGD, one-cycle schedule, seed 0",
     )
 
