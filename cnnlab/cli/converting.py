@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from cnnlab.errors import InputRejected
 from cnnlab.inference.converting import convert as convert_file
+from cnnlab.inference.converting import escaped
 from cnnlab.inference.weights_files import MAX_BYTES
 
 _FEW = 8
@@ -19,10 +21,12 @@ def convert(told: argparse.Namespace) -> int:
     Raises:
         LabError: It cannot be done.
     """
+    if not told.file.name:
+        raise InputRejected(f"{told.file} is a folder. Give a file of torch.save.")
     target: Path = told.out or told.file.with_suffix(".safetensors")
     made = convert_file(told.file, target)
     tensors = f"{made.num_tensors:,} tensor{'s' * (made.num_tensors != 1)}"
-    lines = [f"Wrote {target} ({made.num_bytes / 1e6:.2f} MB): {tensors}, {made.num_values:,} numbers"]
+    lines = [f"Wrote {escaped(str(target))} ({made.num_bytes / 1e6:.2f} MB): {tensors}, {made.num_values:,} numbers"]
     if made.taken_from:
         lines.append(f"Taken from its {made.taken_from!r}")
     if made.left_out:

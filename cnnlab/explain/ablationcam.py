@@ -21,6 +21,7 @@ from cnnlab.explain.method import Method, Partial
 from cnnlab.explain.passes import Pass, logits_with
 from cnnlab.explain.targets import Target, of_picture, score
 from cnnlab.explain.variants import each_without, finite
+from cnnlab.inference.batching import pictures_at_once
 
 # Maps with a channel off, together: all 512 of a ResNet-18's last layer, ten of its first.
 _MOST_BYTES = 64 * 2**20
@@ -30,7 +31,8 @@ def _stream(seen: Pass, target: Target, layer: str) -> Iterator[Partial]:
     maps_nkhw = seen.maps(layer)
     scores_n = score(seen.logits.detach(), target).float()
     num_pictures, num_channels = maps_nkhw.shape[:2]
-    at_once = max(1, _MOST_BYTES // (maps_nkhw[0].numel() * maps_nkhw.element_size()))
+    most = _MOST_BYTES // (maps_nkhw[0].numel() * maps_nkhw.element_size())
+    at_once = pictures_at_once(seen.model, seen.x, most=most, layer=layer)
     lost_nk = torch.zeros(num_pictures, num_channels, device=maps_nkhw.device)
     for picture in range(num_pictures):
         for channels in torch.arange(num_channels, device=maps_nkhw.device).split(at_once):

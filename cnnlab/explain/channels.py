@@ -17,10 +17,11 @@ from cnnlab.explain.gradcam import channel_weights
 from cnnlab.explain.passes import Pass, logits_with
 from cnnlab.explain.targets import Target
 from cnnlab.explain.variants import each_without, finite
+from cnnlab.inference.batching import pictures_at_once
 from cnnlab.inference.capturing import as_taken, capturing, ready
 
 _MOST_BYTES = 64 * 2**20
-_PICTURES_AT_ONCE = 64
+_MOST_PICTURES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +146,8 @@ def each_switched_off(seen: Pass, layer: str, picture: int = 0) -> Tensor:
     """
     maps_khw = seen.activation(layer)[picture]
     x = seen.x[picture : picture + 1]
-    at_once = max(1, _MOST_BYTES // (maps_khw.numel() * maps_khw.element_size()))
+    most = _MOST_BYTES // (maps_khw.numel() * maps_khw.element_size())
+    at_once = pictures_at_once(seen.model, x, most=most, layer=layer)
     parts = []
     for off in torch.arange(len(maps_khw), device=x.device).split(at_once):
         logits = logits_with(seen.model, x, layer, partial(each_without, off=off))
@@ -174,7 +176,10 @@ def top_pictures(
         RunFailed: The layer makes NaN or ∞.
     """
     model = ready(model)
-    batches = pictures.split(_PICTURES_AT_ONCE) if isinstance(pictures, Tensor) else pictures
+    if isinstance(pictures, Tensor):
+        batches = pictures.split(pictures_at_once(model, pictures, most=min(len(pictures), _MOST_PICTURES)))
+    else:
+        batches = pictures
     values = torch.empty(0)
     indices = places = torch.empty(0, dtype=torch.int64)
     num_seen = 0

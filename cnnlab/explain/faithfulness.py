@@ -35,11 +35,12 @@ from cnnlab.errors import RunFailed
 from cnnlab.explain.reading import normalized, upsampled
 from cnnlab.explain.targets import score
 from cnnlab.explain.variants import finite
+from cnnlab.inference.batching import pictures_at_once
 from cnnlab.inference.capturing import ready
 
 STEPS = 40
 ORDERS = 5
-_MOST_PIXELS = 16 * 224 * 224  # that go through a net at a time: 10 MB in colour, and a few times that inside of it
+_MOST_PIXELS = 16 * 224 * 224  # that go through a net at a time: 10 MB in colour
 _MOST_PICTURES = 128
 
 
@@ -221,7 +222,7 @@ def confidence(model: nn.Module, x: Tensor, maps_nhw: Tensor, class_index: int |
     indexes = [class_index] * len(x) if isinstance(class_index, int) else class_index
     model = ready(model)
     whole, masked = (
-        np.concatenate([probabilities(model, part, chosen) for part, chosen in _portions(pictures, indexes)])
+        np.concatenate([probabilities(model, part, chosen) for part, chosen in _portions(model, pictures, indexes)])
         for pictures in (x, x * scaled_nhw[:, None].to(x))
     )
     return Confidence(whole=whole, masked=masked)
@@ -267,13 +268,15 @@ def probabilities(model: nn.Module, x: Tensor, class_index: int | Sequence[int])
     return score(logits.double().softmax(1), class_index).cpu().numpy()
 
 
-def at_once(x: Tensor) -> int:
+def at_once(model: nn.Module, x: Tensor) -> int:
     """How many pictures of this size a net is shown at a time.
 
     Args:
+        model: Of `cnnlab.inference.share` or `ready`.
         x: (N, C, H, W)
     """
-    return max(1, min(_MOST_PICTURES, _MOST_PIXELS // (x.shape[2] * x.shape[3])))
+    most = min(_MOST_PICTURES, _MOST_PIXELS // (x.shape[2] * x.shape[3]))
+    return pictures_at_once(model, x, most=most)
 
 
 def blurred(x: Tensor) -> Tensor:
@@ -328,7 +331,7 @@ def _curve(
     """From one picture to another, (1, C, H, W) each, in the order of the ranks."""
     counts = torch.linspace(0, ranks_hw.numel(), steps + 1, dtype=torch.float64, device=before.device).round()
     found = []
-    for part in counts.split(at_once(before)):
+    for part in counts.split(at_once(model, before)):
         is_changed = ranks_hw < part[:, None, None]
         found.append(probabilities(model, torch.where(is_changed[:, None], after, before), class_index))
         ticks(doing, len(part))
@@ -345,8 +348,8 @@ def _gain(curve: Curve, others: Sequence[Curve], sign: int) -> Gain:
     )
 
 
-def _portions(x: Tensor, indexes: Sequence[int]) -> Iterator[tuple[Tensor, Sequence[int]]]:
+def _portions(model: nn.Module, x: Tensor, indexes: Sequence[int]) -> Iterator[tuple[Tensor, Sequence[int]]]:
     """Pictures with their classes, so many that the net takes them at once."""
-    size = at_once(x)
+    size = at_once(model, x)
     for begin in range(0, len(x), size):
         yield x[begin : begin + size], indexes[begin : begin + size]

@@ -30,10 +30,11 @@ from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.explain.method import Method
 from cnnlab.explain.reading import read, upsampled
 from cnnlab.images import Preprocessing
+from cnnlab.inference.batching import pictures_at_once
 from cnnlab.inference.capturing import ready
 from cnnlab.inference.intervals import wilson
 
-_AT_ONCE = 50
+_MOST_AT_ONCE = 50
 _APART = 2  # px between the objects of a scene
 _PER_SCENE = 4  # pictures drawn for each scene: about one in three pairs has room side by side
 _TRIES = 30
@@ -193,7 +194,8 @@ def maps_of(
     """
     model = ready(model)
     found: list[Tensor] = []
-    for x, labels in zip(pictures.x.split(_AT_ONCE), pictures.labels.split(_AT_ONCE), strict=True):
+    at_once = pictures_at_once(model, pictures.x, most=_MOST_AT_ONCE)
+    for x, labels in zip(pictures.x.split(at_once), pictures.labels.split(at_once), strict=True):
         found.append(upsampled(method.run(model, x, labels.tolist(), layer).cpu(), (x.shape[2], x.shape[3])))
         if progress:
             progress("explaining", sum(map(len, found)), len(pictures.x))

@@ -5,7 +5,7 @@ the picture, and the class's score is written down at each place.
 
     M_ij = mean over the squares q that cover ij of  F(x) − F(x with q covered)
 
-A square is a seventh of the shorter side wide and moves by half of that: about 170 places for a square picture.
+A square is a seventh of the shorter side wide and moves by half of that: 170 to 230 places for a square picture.
 Departures: the map shows the loss, not the score, and the logit's, not the probability's; each pixel gets the mean over
 the squares that cover it, as Captum does. Grey is zero as the net sees it: the mean colour of what it learnt from.
 """

@@ -56,11 +56,19 @@ class Pass:
         Raises:
             InputRejected: The layer was not captured, or makes no maps.
             Unsupported: No layer of the net makes any.
+            RunFailed: They are NaN or ∞, which the layers behind may hide from the logits.
         """
-        return self.activation(layer).detach().float()
+        maps_nkhw = self.activation(layer).detach().float()
+        # A sum is finite only where all that it adds up is, and ten times as quick to tell.
+        if not (bool(maps_nkhw.sum().isfinite()) or bool(torch.isfinite(maps_nkhw).all())):
+            raise RunFailed(
+                f"Layer {layer} makes NaN or ∞ of this picture: the net's weights are broken, or its numbers are too "
+                "large for their precision. Choose another layer, other weights, or float32."
+            )
+        return maps_nkhw
 
     def activation(self, layer: str) -> Tensor:
-        """As `maps`, in the net's precision and with its place in the graph of `logits`."""
+        """As `maps`, in the net's precision, with its place in the graph of `logits`; may be NaN."""
         output = self.activations.get(layer)
         if output is None:
             raise InputRejected(
@@ -85,7 +93,8 @@ def look(model: nn.Module, x: Tensor, layers: Sequence[str] = ()) -> Pass:
 
     Args:
         model: Of `share`, or any other, which stays as it is. One in training is explained as it is at this moment.
-        x: (N, C, H, W) as `Preprocessing` makes it; moved to the model's device and precision.
+        x: (N, C, H, W) as `Preprocessing` makes it; moved to the model's device and precision. Stays as it is, also
+            where the net works in place.
         layers: Which to keep.
 
     Raises:
@@ -96,7 +105,7 @@ def look(model: nn.Module, x: Tensor, layers: Sequence[str] = ()) -> Pass:
     with torch.inference_mode(False), torch.enable_grad():
         x = as_taken(model, x)
         with capturing(model, layers) as activations:
-            logits = model(x)
+            logits = model(x.clone())
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise InputRejected(
             "The net does not end with one row of logits for each picture, so no class can be asked for."
@@ -111,7 +120,7 @@ def logits_with(model: nn.Module, x: Tensor, layer: str, edit: Callable[[Tensor]
 
     Args:
         model: Of `share` or `ready`.
-        x: (N, C, H, W).
+        x: (N, C, H, W); stays as it is.
         layer: Any layer that makes one tensor.
         edit: Gets the layer's output, (N, K, h, w), and answers with a tensor of its own. For a single picture that
             may be a batch (B, K, h, w): the layers before run once, and those behind it on B. It may be called several
@@ -134,7 +143,7 @@ def logits_with(model: nn.Module, x: Tensor, layer: str, edit: Callable[[Tensor]
     with torch.no_grad():
         try:
             with capturing(model, edits={layer: counted}):
-                return model(x)
+                return model(x.clone())
         except RuntimeError:
             if len(x) != 1 or size == 1:
                 raise
@@ -143,5 +152,5 @@ def logits_with(model: nn.Module, x: Tensor, layer: str, edit: Callable[[Tensor]
         parts = []
         for rows in torch.arange(size, device=x.device).split(_MOST_WITHOUT_SHARING):
             with capturing(model, edits={layer: lambda output, rows=rows: edit(output[:1])[rows]}):
-                parts.append(model(x.expand(len(rows), -1, -1, -1)))
+                parts.append(model(x.repeat(len(rows), 1, 1, 1)))
         return torch.cat(parts)

@@ -32,17 +32,19 @@ def read(map_hw: Tensor) -> Reading:
         map_hw: (h, w), unscaled.
     """
     minimum, maximum = (float(each) for each in map_hw.aminmax())
-    if maximum < 0:
-        said = (
-            "No positive evidence in this layer: every cell speaks against the class. Ask for another class or layer."
-        )
-    elif maximum == 0:
-        said = "No positive evidence in this layer for this class. Ask for another class or layer."
+    # Words for every method: those in the picture's grid ask for no layer, and Eigen-CAM for no class.
+    if maximum <= 0:
+        said = "No positive evidence: no value of the map is above zero."
     elif max(minimum, 0) == maximum:
-        said = "The map is the same everywhere, so it points to no place. Choose a layer with more cells."
+        said = "The map is the same everywhere, so it points to no place."
     else:
         return Reading(minimum, maximum, is_dead=False, said="")
-    return Reading(minimum, maximum, is_dead=True, said=said)
+    return Reading(
+        minimum,
+        maximum,
+        is_dead=True,
+        said=f"{said} Try another method, or another class or layer where it asks for one.",
+    )
 
 
 def normalized(map_hw: Tensor) -> Tensor:

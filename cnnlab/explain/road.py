@@ -91,7 +91,7 @@ def road(
     counts = torch.tensor([round(share * num_pixels) for share in SHARES], device=x.device)[:, None, None]
     is_missing = torch.cat([ranks_hw < counts, ranks_hw >= num_pixels - counts])
     found = []
-    for part in is_missing.split(at_once(x)):
+    for part in is_missing.split(at_once(model, x)):
         filled = filled_in(x, part, noise=NOISE, generator=generator)
         found.append(probabilities(model, filled, class_index))
         if progress:

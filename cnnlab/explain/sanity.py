@@ -29,8 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cnnlab.errors import Unsupported
 from cnnlab.explain.method import Method
 from cnnlab.explain.targets import Target
-from cnnlab.inference.capturing import share, watch_layers
-from cnnlab.nets.skeletons import skeleton
+from cnnlab.inference.capturing import snapshot, watch_layers
 
 LIMIT = 0.5
 """Mean rank correlation above which a method is said not to react."""
@@ -102,7 +101,7 @@ def randomized(
         Unsupported: The method cannot work on this net, or the net has no weights.
         RunFailed: The net answers with NaN or ∞.
     """
-    net = _own_copy(model)
+    net = snapshot(model)
     blocks = _blocks(net, x)
     original = method.run(net, x, class_index, layer)
     generator = torch.Generator().manual_seed(seed)
@@ -158,14 +157,6 @@ def _mean_ranks(values: Tensor) -> Tensor:
     _, place, counts = values.detach().flatten().cpu().unique(return_inverse=True, return_counts=True)
     behind = counts.cumsum(0).double()
     return (behind - (counts + 1) / 2)[place]
-
-
-def _own_copy(model: nn.Module) -> nn.Module:
-    """A copy with weights of its own, ready to be looked into."""
-    net = skeleton(model)
-    for parameter in net.parameters():
-        parameter.data = parameter.data.clone()  # a skeleton's are those of the model
-    return share(net)
 
 
 def _blocks(net: nn.Module, x: Tensor) -> dict[str, list[nn.Module]]:

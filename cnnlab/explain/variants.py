@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from cnnlab.errors import RunFailed
 from cnnlab.explain.passes import Pass
 from cnnlab.explain.targets import Contrast, Target, score
+from cnnlab.inference.batching import pictures_at_once
 from cnnlab.inference.capturing import as_taken
 
 _MOST_PICTURES = 32
-# Gradients keep what every layer made. Four pictures of 224 px hold a VGG-16 to 0.5 GB, and a CPU is no quicker with
-# more of them.
-_MOST_PIXELS = 4 * 224 * 224
+_MOST_PIXELS = 4 * 224 * 224  # a CPU is no quicker with more of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,8 +41,9 @@ def chunks(seen: Pass, target: Target, num_variants: int) -> Iterator[Chunk]:
     """
     score(seen.logits, target)
     num_pictures, _, height, width = seen.x.shape
-    at_once = max(1, min(_MOST_PICTURES, _MOST_PIXELS // (height * width)))
     num_rows = num_variants * num_pictures
+    most = min(num_rows, _MOST_PICTURES, _MOST_PIXELS // (height * width))
+    at_once = pictures_at_once(seen.model, seen.x, most=most)
     for first in range(0, num_rows, at_once):
         rows = range(first, min(first + at_once, num_rows))
         pictures = [row % num_pictures for row in rows]

@@ -59,7 +59,7 @@ class CacheFacts:
     num_evicted: int
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class _Slot:
     """A place in the cache: for a model that is there or being loaded."""
 
@@ -68,6 +68,7 @@ class _Slot:
     coming: Future[nn.Module] = field(default_factory=Future)
     num_bytes: int = 0
     num_loans: int = 0  # those who wait for it are counted too
+    is_forgotten: bool = False
 
 
 class Loan:
@@ -75,10 +76,13 @@ class Loan:
 
     Attributes:
         model: Shared by all who borrow it: of `cnnlab.inference.share`. Whoever borrows it leaves it as it is.
+        place: Lives for as long as the model is in the cache or any loan of it is there, whoever else holds the model:
+            a weak key for what should go with it.
     """
 
-    def __init__(self, model: nn.Module, give_back: Callable[[], None]) -> None:
+    def __init__(self, model: nn.Module, place: object, give_back: Callable[[], None]) -> None:
         self.model = model
+        self.place = place
         # Called once, however the loan ends; also where a page is stopped in the middle and never reaches its end.
         self._end = weakref.finalize(self, give_back)
         self._end.atexit = False
@@ -113,6 +117,7 @@ class ModelCache:
         self._lock = threading.Lock()  # never held while a model is loaded
         self._waiting: dict[int, _Slot] = {}  # thread → what it waits for
         self._returned: deque[_Slot] = deque()
+        self._forgotten: deque[ModelKey] = deque()
         self._num_loads = 0
         self._num_evicted = 0
 
@@ -137,6 +142,14 @@ class ModelCache:
                 return self._lent(slot, self._arrived(slot))
             except _Abandoned:
                 continue  # whoever loaded it was interrupted, which is no fault of the model: it is our turn
+
+    def forget(self, key: ModelKey) -> None:
+        """Let a model go now, or when its last loan ends; whoever asks for it after that has it loaded anew.
+
+        Never waits, so a finalizer may call it. What is not here is forgotten already.
+        """
+        self._forgotten.append(key)
+        self._settle()
 
     def facts(self, device: str = "cpu") -> CacheFacts:
         """What the models on a device take now."""
@@ -210,7 +223,7 @@ class ModelCache:
             self._waiting.pop(threading.get_ident(), None)
 
     def _lent(self, slot: _Slot, model: nn.Module) -> Loan:
-        return Loan(model, lambda: self._give_back(slot))
+        return Loan(model, slot, lambda: self._give_back(slot))
 
     def _give_back(self, slot: _Slot) -> None:
         """The garbage collector calls this, too, in the middle of anything, also of what holds the lock: never wait."""
@@ -218,7 +231,7 @@ class ModelCache:
         self._settle()
 
     def _settle(self) -> None:
-        while self._returned and self._lock.acquire(blocking=False):
+        while (self._returned or self._forgotten) and self._lock.acquire(blocking=False):
             try:
                 self._take_back()
             finally:
@@ -237,19 +250,23 @@ class ModelCache:
             slot = self._returned.popleft()
             slot.num_loans -= 1
             devices.add(slot.key.device)
+        while self._forgotten:
+            key = self._forgotten.popleft()
+            if key in self._slots:
+                self._slots[key].is_forgotten = True
+                devices.add(key.device)
         for device in devices:
             self._make_room(device, self._budget(device))
 
     def _make_room(self, device: str, budget: int) -> None:
         """Let models go, the least recently used first, until the others fit into the budget or are all lent."""
         here = [slot for slot in self._slots.values() if slot.key.device == device and slot.coming.done()]
-        taken = sum(slot.num_bytes for slot in here if slot.num_bytes <= budget)
         for slot in here:
-            if slot.num_loans:
-                continue
-            if slot.num_bytes > budget:
+            if not slot.num_loans and (slot.is_forgotten or slot.num_bytes > budget):
                 self._drop(slot)
-            elif taken > budget:
+        taken = sum(slot.num_bytes for slot in here if slot.num_bytes <= budget and slot.key in self._slots)
+        for slot in here:
+            if taken > budget and not slot.num_loans and slot.key in self._slots:
                 self._drop(slot)
                 taken -= slot.num_bytes
 

@@ -2,13 +2,15 @@
 
 Capture points are set once, before a model is shared. They do nothing until the calling context asks, by a ContextVar,
 and then serve that context alone. So any number of threads may predict and explain with one model at the same time and
-none of them changes it: no hook comes or goes, no module is swapped, no gradient is kept.
+none of them changes it: no hook comes or goes, no module is swapped, no gradient is kept. Other models that run in the
+same context are not touched.
 
 with capturing(model, ["layer4"]) as outputs:
     logits = model(x)
 outputs["layer4"]
 """
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,10 +28,19 @@ from cnnlab.nets.skeletons import skeleton
 Edit = Callable[[Tensor], Tensor]
 
 
+class _Root:
+    """Tells the capture points of one shared model from those of another.
+
+    It stands for the model and does not hold it, which would keep it from being freed at once. A deep copy of the model
+    gets one of its own, as deepcopy remembers what it has copied.
+    """
+
+
 @dataclass(slots=True, eq=False)
 class _Record:
-    """What one context wants of one call, and what came of it."""
+    """What one context wants of one call of one model, and what came of it."""
 
+    root: _Root
     wanted: frozenset[str]
     edits: Mapping[str, Edit]
     watch: Callable[[str, nn.Module, Tensor], None] | None = None
@@ -47,17 +58,36 @@ def share(model: nn.Module) -> nn.Module:
 
     Args:
         model: Changed. Doing it twice is doing it once.
+
+    Raises:
+        TypeError: It is part of a shared model, or one is part of it: a layer has one name only.
     """
+    root = _root_of(model) or _Root()
+    layers = [(name, module, _capture_point(module)) for name, module in model.named_modules()]
+    if any(point is not None and point.args[1] is not root for _, _, point in layers):
+        raise TypeError("a shared model cannot become part of another; copy it (cnnlab.nets.skeletons.skeleton)")
     model.eval().requires_grad_(requires_grad=False)
-    for name, module in model.named_modules():
-        if not _has_capture_point(module):
-            module.register_forward_hook(partial(_at_capture_point, name))
+    for name, module, point in layers:
+        if point is None:
+            module.register_forward_hook(partial(_at_capture_point, name, root))
     return model
 
 
 def ready(model: nn.Module) -> nn.Module:
-    """The model itself where `share` has been called; else a copy with the same numbers, so that it stays as it is."""
-    return model if _has_capture_point(model) else share(skeleton(model))
+    """The model itself where `share` has been called; else a `snapshot`, so that it stays as it is."""
+    return model if _root_of(model) else snapshot(model)
+
+
+def snapshot(model: nn.Module) -> nn.Module:
+    """A shared copy with numbers of its own: what is learnt afterwards does not reach it.
+
+    Raises:
+        InputRejected: The net has layers without sizes yet.
+        Unsupported: It is compiled (TorchScript).
+    """
+    # The numbers of a skeleton are those of the model. It has no hooks, so that deepcopy can copy it, ties and all.
+    with torch.inference_mode(False):
+        return share(copy.deepcopy(skeleton(model)))
 
 
 def as_taken(model: nn.Module, x: Tensor) -> Tensor:
@@ -71,7 +101,7 @@ def as_taken(model: nn.Module, x: Tensor) -> Tensor:
 def capturing(
     model: nn.Module, layers: Sequence[str] = (), *, edits: Mapping[str, Edit] | None = None
 ) -> Iterator[dict[str, Tensor]]:
-    """For the calls of `model` in this block: keep outputs of layers, or put others in their place.
+    """For the calls of `model`, and of no other, in this block: keep outputs of layers, or put others in their place.
 
     Where gradients are enabled, the graph begins at the first captured layer: what lies before it costs no more than a
     prediction. Never yield from inside the block: a generator's caller would capture along.
@@ -88,9 +118,8 @@ def capturing(
     Raises:
         InputRejected: A layer that was asked for did not run, or made something other than a tensor.
     """
-    assert _has_capture_point(model), "capture points are set by share() or ready()"
     assert not model.training, "a shared model stays in evaluation mode"
-    record = _Record(frozenset(layers), dict(edits or {}))
+    record = _Record(_shared_root(model), frozenset(layers), dict(edits or {}))
     with _asking(record):
         yield record.outputs
     if missing := (record.wanted | record.edits.keys()) - record.calls.keys():
@@ -105,15 +134,14 @@ def watch_layers(model: nn.Module, x: Tensor, watch: Callable[[str, nn.Module, T
 
     Args:
         model: Of `share` or `ready`.
-        x: (N, C, H, W).
+        x: (N, C, H, W); stays as it is, also where the net works in place.
         watch: Must not keep the output: later layers may write into its memory.
 
     Returns:
         What the model makes.
     """
-    assert _has_capture_point(model), "capture points are set by share() or ready()"
-    with torch.no_grad(), _asking(_Record(frozenset(), {}, watch)):
-        return model(x)
+    with torch.no_grad(), _asking(_Record(_shared_root(model), frozenset(), {}, watch)):
+        return model(x.clone())
 
 
 @contextmanager
@@ -125,14 +153,27 @@ def _asking(record: _Record) -> Iterator[None]:
         _current.reset(token)
 
 
-def _has_capture_point(module: nn.Module) -> bool:
-    return any(isinstance(hook, partial) and hook.func is _at_capture_point for hook in module._forward_hooks.values())
+def _capture_point(module: nn.Module) -> partial[Any] | None:
+    hooks = module._forward_hooks.values()
+    return next((hook for hook in hooks if isinstance(hook, partial) and hook.func is _at_capture_point), None)
 
 
-def _at_capture_point(name: str, module: nn.Module, args: Any, output: Any) -> Tensor | None:
+def _root_of(model: nn.Module) -> _Root | None:
+    """None where `share` was not called with this very model; also where it is a layer of a shared one."""
+    point = _capture_point(model)
+    return point.args[1] if point is not None and not point.args[0] else None
+
+
+def _shared_root(model: nn.Module) -> _Root:
+    root = _root_of(model)
+    assert root is not None, "capture points are set by share() or ready()"
+    return root
+
+
+def _at_capture_point(name: str, root: _Root, module: nn.Module, args: Any, output: Any) -> Tensor | None:
     del args
     record = _current.get()
-    if record is None or not isinstance(output, Tensor) or not name:
+    if record is None or record.root is not root or not isinstance(output, Tensor) or not name:
         return None
     record.calls[name] += 1
     if (times := record.calls[name]) > 1:

@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from cnnlab.errors import InputRejected, ResourceExhausted, RunFailed
 from cnnlab.images import Preprocessing, RgbImage
+from cnnlab.inference.batching import check_size, logits_of_inputs
 from cnnlab.inference.capturing import ready
 from cnnlab.inference.memory import memory_in_words
 
-_MOST_AT_ONCE = 64  # pictures
-_VALUES_AT_ONCE = 2_000_000  # of the inputs of a batch: 13 pictures of 224 × 224 px
 _MOST_VALUES = 150_000_000  # of all inputs: 600 MB, 996 pictures of 224 × 224 px
 _TOO_MUCH = "Give fewer or smaller pictures at a time."
 
@@ -172,10 +171,10 @@ def predict(
     x = _inputs(images, preprocessing)
     prepared = time.perf_counter()
     parameter = next(model.parameters(), x)
-    with torch.no_grad(), memory_in_words("The net cannot look at these pictures", _TOO_MUCH):
-        logits = _in_batches(model, x, parameter)
+    with memory_in_words("The net cannot look at these pictures", _TOO_MUCH):
+        logits = logits_of_inputs(model, x)
         if flips:
-            logits = (logits + _in_batches(model, x.flip(3), parameter)) / np.float32(2)
+            logits = (logits + logits_of_inputs(model, x.flip(3))) / np.float32(2)
     answered = time.perf_counter()
     if not np.isfinite(logits).all():
         raise RunFailed("The net answers with NaN or ∞: its weights or its input are broken. Choose other weights.")
@@ -208,37 +207,16 @@ def _inputs(images: Sequence[RgbImage], preprocessing: Preprocessing) -> Tensor:
     if len(images) * first.size > _MOST_VALUES:
         raise ResourceExhausted(
             f"{len(images):,} pictures are {len(images) * first.nbytes / 1e6:,.0f} MB of input; the lab takes up to "
-            f"{4 * _MOST_VALUES / 1e6:,.0f} MB at a time. Give them in {_MOST_VALUES // first.size:,}s."
+            f"{4 * _MOST_VALUES / 1e6:,.0f} MB at a time. Give at most {_MOST_VALUES // first.size:,} at a time."
         )
     with memory_in_words("The pictures cannot be prepared", _TOO_MUCH):
         x = np.empty((len(images), *first.shape), dtype=np.float32)
     x[0] = first
     for number, image in enumerate(images[1:], start=1):
         made = preprocessing.apply(image)
-        if made.shape != first.shape:
-            raise InputRejected(
-                f"Picture {number + 1} becomes {_size(made)} px and the first one {_size(first)} px: a net takes "
-                "pictures of one size at a time. Set a crop, or give them one by one."
-            )
+        check_size(made, first, number + 1)
         x[number] = made
     return torch.from_numpy(x)
-
-
-def _size(x_chw: NDArray[np.float32]) -> str:
-    return f"{x_chw.shape[2]} × {x_chw.shape[1]}"
-
-
-def _in_batches(model: nn.Module, x: Tensor, parameter: Tensor) -> NDArray[np.float32]:
-    at_once = max(1, min(_MOST_AT_ONCE, _VALUES_AT_ONCE // x[0].numel()))
-    made = []
-    for batch in x.split(at_once):
-        logits = model(batch.to(device=parameter.device, dtype=parameter.dtype))
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise InputRejected(
-                "The net does not end with one row of logits for each picture, so no class can be asked for."
-            )
-        made.append(logits.float().cpu().numpy())  # waits for the device
-    return np.concatenate(made)
 
 
 def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

@@ -3,32 +3,37 @@
     members, skipped = members_of_zip(data)
     csv = "".join(to_csv(rows_of(model, members, skipped, weights.preprocessing, weights.classes)))
 
-Files are read, unpacked and shown to the net a few at a time, so a large zip takes no more memory than a small one.
+Files are read, unpacked and shown to the net a few at a time: beside the zip itself and the rows, a large one takes no
+more memory than a small one.
 
-Names come from strangers, and spreadsheets run what begins with =, +, - or @ as a formula: such cells begin with an
-apostrophe here, which spreadsheets take for "this is text" (OWASP, CSV Injection).
+Names come from strangers, and spreadsheets run what begins with =, +, - or @ as a formula: an apostrophe goes before
+it, which they take for "this is text" (OWASP, CSV Injection). Some part cells at semicolons or tabs, whatever the
+quotes, and skip blanks and invisible characters: what would begin a cell for them is treated the same.
 """
 
 import csv
 import io
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from cnnlab.data.archives import Member, Skipped
 from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.images import Preprocessing, decode
-from cnnlab.inference.batching import logits_of_batch
+from cnnlab.inference.batching import logits_of_inputs
 from cnnlab.inference.calibrating import probabilities_of
 from cnnlab.inference.capturing import ready
 
 _BATCH = 16
 _MOST_BEST = 3
-# The wide ones are taken for the narrow ones, and a tab or line break is skipped before the rest is looked at.
-_FORMULA = ("=", "+", "-", "@", "−", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+_FORMULA = frozenset("=+-@−＝＋－＠")  # the wide ones are taken for the narrow ones
+_SEPARATORS = frozenset(";\t\r\n")
 _DIGITS = 6
 
 
@@ -58,6 +63,7 @@ def rows_of(
     temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Row]:
     """Rows as they become known: the members in their order, then what was left out before.
 
@@ -70,9 +76,10 @@ def rows_of(
         temperature: By which the logits are divided.
         progress: Called after each batch with the files done and the files in all.
         cancelled: Asked before each batch; True ends it.
+        turn: Entered whenever the net runs, and left before the rows are handed out.
 
     Raises:
-        InputRejected: The net has another number of classes.
+        InputRejected: The net has another number of classes, or makes no row of logits.
         RunFailed: It was cancelled.
     """
     model = ready(model)
@@ -80,7 +87,7 @@ def rows_of(
         if cancelled and cancelled():
             raise RunFailed("Looking at the files was stopped. Start it again to have all of them.")
         some = members[begin : begin + _BATCH]
-        yield from _rows(model, some, preprocessing, classes, temperature)
+        yield from _rows(model, some, preprocessing, classes, temperature, turn)
         if progress:
             progress(begin + len(some), len(members))
     for one in skipped:
@@ -105,6 +112,7 @@ def _rows(
     preprocessing: Preprocessing,
     classes: Sequence[str],
     temperature: float,
+    turn: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Row]:
     inputs: dict[int, NDArray[np.float32]] = {}
     notes: dict[int, str] = {}
@@ -115,7 +123,8 @@ def _rows(
             notes[place] = " ".join(image.notes)
         except InputRejected as error:
             notes[place] = str(error)
-    logits = _logits(model, inputs)
+    with turn():
+        logits = _logits(model, inputs)
     for place, member in enumerate(members):
         best, note = (), notes[place]
         if place in logits:
@@ -129,7 +138,8 @@ def _logits(model: nn.Module, inputs: dict[int, NDArray[np.float32]]) -> dict[in
     found: dict[int, NDArray[np.float32]] = {}
     for shape in {each.shape for each in inputs.values()}:
         places = [place for place, each in inputs.items() if each.shape == shape]
-        found |= zip(places, logits_of_batch(model, [inputs[place] for place in places]), strict=True)
+        x = torch.from_numpy(np.stack([inputs[place] for place in places]))
+        found |= zip(places, logits_of_inputs(model, x), strict=True)
     return found
 
 
@@ -146,10 +156,19 @@ def _best(logits_k: NDArray[np.float32], classes: Sequence[str], temperature: fl
 
 
 def _as_text(cell: str) -> str:
-    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA) else cell
+    made, is_begin = "", True
+    for char in cell:
+        made += f"'{char}" if is_begin and char in _FORMULA else char
+        is_begin = char in _SEPARATORS or (is_begin and _is_skipped(char))
+    return made
+
+
+def _is_skipped(char: str) -> bool:
+    """Blanks, what cannot be seen (NBSP, BOM, U+200B) and quotes, which readers take away."""
+    return char == '"' or unicodedata.category(char)[0] in "CZ"
 
 
 def _line(cells: Sequence[str]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(cells)
+    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(cells)
     return line.getvalue()

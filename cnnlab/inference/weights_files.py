@@ -84,14 +84,7 @@ def read_weights_file(data: bytes) -> StateFile:
         InputRejected: It is too large, of another kind, cut off, damaged or made to do harm, or holds numbers that no
             net has.
     """
-    if len(data) > MAX_BYTES:
-        raise InputRejected(
-            f"The file has {len(data) / 1e6:,.0f} MB; the lab takes weights of up to {MAX_BYTES / 1e6:,.0f} MB. Save "
-            "them in 16 bits, which makes half of 32, or take a smaller net."
-        )
-    header, start = _header(data)
-    said = header.pop("__metadata__", {})
-    _check_layout(header, len(data) - start)
+    _, said = _checked(data)
     try:
         read = safetensors.torch.load(data)
     except (safetensors.SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
@@ -108,6 +101,33 @@ def read_weights_file(data: bytes) -> StateFile:
         accuracy=_text(said.get("accuracy", "")),
         sha256=hashlib.sha256(data).hexdigest(),
     )
+
+
+def told_bytes(data: bytes) -> int:
+    """What the tensors of a file will take in memory, by its header alone: `StateFile.num_bytes` before there is one.
+
+    Raises:
+        InputRejected: As `read_weights_file`, where the header shows what is wrong.
+    """
+    header, _ = _checked(data)
+    return sum(math.prod(entry["shape"]) * _held_size(entry["dtype"]) for entry in header.values())
+
+
+def _checked(data: bytes) -> tuple[dict[str, Any], object]:
+    """The tensors that the header tells of, which fill the file, and whatever else it says."""
+    if len(data) > MAX_BYTES:
+        raise InputRejected(
+            f"The file has {len(data) / 1e6:,.0f} MB; the lab takes weights of up to {MAX_BYTES / 1e6:,.0f} MB. Save "
+            "them in 16 bits, which makes half of 32, or take a smaller net."
+        )
+    header, start = _header(data)
+    said = header.pop("__metadata__", {})
+    _check_layout(header, len(data) - start)
+    return header, said
+
+
+def _held_size(kind: str) -> int:
+    return _SIZES["F32"] if "F" in kind else _SIZES[kind]  # as in `_sound`
 
 
 def unwrapped(state: Mapping[str, Value]) -> dict[str, Value]:

@@ -253,7 +253,8 @@ def device_of(config: TrainConfig) -> torch.device:
             "On a CPU, torch.compile makes training slower (0.55 to 0.75 × the speed was measured). Turn it off."
         )
     if device.type == "cpu" and config.precision != "fp32":
-        # Emulated otherwise: 7 in place of 70 GFLOP/s for a convolution of 64 channels on AVX2.
+        # Emulated otherwise: 7 in place of 70 GFLOP/s for a convolution of 64 channels on AVX2. With AMX, SimpleCNN
+        # trains 1.7 times as fast as in fp32, the wide CNN 1.8 times, CIFAR10CNN 2.4 times (1 thread).
         native = config.precision == "bf16" and torch.cpu._is_avx512_bf16_supported()
         if not native:
             raise Unsupported(

@@ -1,6 +1,7 @@
 """The current net: which one, with which weights; and the models that all visitors share."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from torch import nn
 from cnnlab.errors import InputRejected, ResourceExhausted
 from cnnlab.images import Preprocessing
 from cnnlab.inference import Loan, ModelCache, ModelKey
-from cnnlab.inference.weights_files import check_fit, fit, read_weights_file, sizes_in
+from cnnlab.inference.memory import memory_in_words
+from cnnlab.inference.weights_files import check_fit, fit, sizes_in
 from cnnlab.nets import ARCHITECTURES, build_seeded, store
 from cnnlab.nets.seeding import build_filled
 from cnnlab.nets.spec import LayerSpec, NetSpec, Problem, SpecError, build, check, from_json, label, to_json
@@ -368,7 +370,12 @@ def take_weights(net: CurrentNet, name: str, data: bytes) -> str:
         InputRejected: The file cannot be used, or is for another net.
         ResourceExhausted: There is no room for it.
     """
-    state = read_weights_file(data)
+    with memory_in_words("The weights cannot be taken", "Take a smaller file, or try again when others have finished."):
+        return _taken(net, name, data)
+
+
+def _taken(net: CurrentNet, name: str, data: bytes) -> str:
+    state = own_weights.read(data)
     num_classes, (in_channels, height, width) = net.num_classes, net.input_shape
     if net.architecture:
         found = sizes_in(state, ARCHITECTURES[net.architecture].build)
@@ -478,12 +485,19 @@ def _filled(
     return model
 
 
-def _giver(net: CurrentNet, weights: Weights | None) -> Callable[[nn.Module], object]:
+def _giver(net: CurrentNet, weights: Weights | None, forget: Callable[[], None]) -> Callable[[nn.Module], object]:
     if weights is None:
         return lambda _: None
     if own_weights.are_own(weights):
         state = own_weights.state_of(weights)  # here: who loads the model may not look into sessions
-        return lambda model: fit(model, state)
+
+        def give(model: nn.Module) -> None:
+            fit(model, state)
+            # The model goes with the weights of whoever loaded it. Another who has brought the same file and is still
+            # there has it loaded anew, and it then goes with theirs.
+            weakref.finalize(state, forget).atexit = False
+
+        return give
     if net.key.startswith(RUN):
         return lambda model: model.load_state_dict(read_weights(weights.path))
     return lambda model: load_weights(model, weights)
@@ -515,9 +529,11 @@ def loaded(net: CurrentNet, num_classes: int, in_channels: int, weights_key: str
     source = _source(net, weights) if weights else ""
     key, spec_json = identity(net, in_channels)
     told = f"{key}|{spec_json}|{num_classes}|{in_channels}|{source}|{seed}"
-    load = partial(_filled, key, spec_json, num_classes, in_channels, seed, _giver(net, weights))
+    cache, place = models(), ModelKey(identity=told)
+    give_weights = _giver(net, weights, partial(cache.forget, place))
+    load = partial(_filled, key, spec_json, num_classes, in_channels, seed, give_weights)
     with st.spinner("Filling the net with weights"):
-        loan = models().borrow(ModelKey(identity=told), load)
+        loan = cache.borrow(place, load)
     classes = weights.classes if weights else tuple(f"class {number}" for number in range(num_classes))
     return Loaded(loan=loan, identity=told, weights=weights, seed=seed, classes=classes)
 
@@ -527,7 +543,7 @@ def run_of(found: Described) -> Iterator[None]:
     """Around a run of a net on a picture: refuses what one visitor must not ask of a shared server, and takes turns.
 
     Raises:
-        ResourceExhausted: The net would compute for minutes, or take more memory than is its share.
+        ResourceExhausted: The net would compute for minutes, or take more memory than is its share, or than there is.
     """
     whole = totals(found.facts)
     if whole.macs > _MOST_MACS or whole.activation_bytes > _MOST_BYTES:
@@ -536,7 +552,10 @@ def run_of(found: Described) -> Iterator[None]:
             f"{whole.activation_bytes / 2**20:,.0f} MB; the lab runs up to {_MOST_MACS / 1e9:.0f} G MACs and "
             f"{_MOST_BYTES / 2**20:,.0f} MB. Choose a smaller input size."
         )
-    with _running:
+    with (
+        _running,
+        memory_in_words("The net cannot run", "Choose a smaller input size, or try again when others have finished."),
+    ):
         yield
 
 

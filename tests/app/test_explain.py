@@ -152,6 +152,15 @@ def test_a_slow_method_ends_with_the_map_it_makes_at_once(opened: Opened, method
     np.testing.assert_allclose(map_hw, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_integrated_gradients_say_what_they_add_up_to_and_what_they_should(opened: Opened) -> None:
+    model, x = bundled("resnet_cifar")
+    app = until_whole(opened("explain", method="integrated_gradients"))
+    app.run()
+    predicted = int(model(x).argmax())
+    gap = float((model(x) - model(torch.zeros_like(x)))[0, predicted])
+    assert f"| should add up to | {gap:.3g} |" in words(app.markdown)
+
+
 def test_a_coarse_map_is_warned_of_and_a_dead_one_says_that_it_is(opened: Opened) -> None:
     header, _ = wall(opened("explain", net="resnet9"))
     assert "Below 7 × 7 cells: one cell stands for 8 × 8 px" in header["tiles"][0]["warning"]

@@ -4,6 +4,7 @@ import streamlit as st
 import torch
 
 from cnnlab.explain import METHODS, Contrast
+from cnnlab.explain.integrated_gradients import to_account_for
 from cnnlab.figures.prediction import percent
 from cnnlab.ui import nets
 from cnnlab.ui.explaining.controls import Setup
@@ -35,6 +36,10 @@ def show(setup: Setup, made: Made) -> None:
         rows.append(("layer", plain(setup.chosen.layer)))
     if made.map_hw is not None:
         rows += [("least", number(float(made.map_hw.min()))), ("most", number(float(made.map_hw.max())))]
+        if setup.chosen.method == "integrated_gradients" and made.is_over:
+            # Completeness: a gap tells how far 50 steps along the path are from the integral.
+            rows.append(("adds up to", number(float(made.map_hw.sum()))))
+            rows.append(("should add up to", number(float(to_account_for(seen.passed, target)))))
     rows.append(("pass through the net", milliseconds(seen.forward_ms)))
     rows.append(("method, on that pass", milliseconds(made.took_ms) if made.is_over else "going on"))
     st.markdown(_table(rows))

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import streamlit as st
@@ -13,7 +14,6 @@ from cnnlab.explain import Pass, look
 from cnnlab.explain.layers import Choice, LayerMaps, automatic, layers_of
 from cnnlab.images import RgbImage, fit_within
 from cnnlab.ui import nets, workbench
-from cnnlab.ui.nets import Loaded
 from cnnlab.ui.predicting import asking
 from cnnlab.ui.predicting.asking import Asked
 
@@ -61,7 +61,6 @@ class Seen:
         passed: With the layers that were asked for.
         key: What tells it from other passes.
         forward_ms: Of the pass.
-        known: The net; as long as this is held, it stays in the cache.
         probs: What the net says, (classes,).
         logits: Likewise, before the softmax.
     """
@@ -69,7 +68,6 @@ class Seen:
     passed: Pass
     key: str
     forward_ms: float
-    known: Loaded
     probs: NDArray[np.float64]
     logits: NDArray[np.float64]
 
@@ -111,23 +109,35 @@ def _layers(_asked: Asked, _x: torch.Tensor, key: str) -> tuple[dict[str, LayerM
 
 
 def see(subject: Subject, layers: tuple[str, ...]) -> Seen:
-    """The pass that keeps these layers; the same one as long as nothing changes."""
-    return _seen(subject, layers, f"{subject.key}|{','.join(layers)}")
+    """The pass that keeps these layers; the same one as long as nothing changes and the model stays in the cache."""
+    key = f"{subject.key}|{','.join(layers)}"
+    kept, place = _kept(key), subject.asked.known.loan.place
+    seen = kept.get(place)
+    if seen is None:
+        with st.spinner("Running the net"):
+            seen = kept[place] = _seen(subject, layers, key)
+    return seen
 
 
-# It belongs to one visitor: its graph is theirs, and its picture may be.
-@st.cache_resource(show_spinner="Running the net", scope="session", max_entries=2)
-def _seen(_subject: Subject, _layers: tuple[str, ...], key: str) -> Seen:
-    with nets.run_of(_subject.asked.described):
+# Of one visitor: the graph is theirs, and the picture may be. A pass holds the model, so a loan beside it would keep an
+# idle tab's model from ever leaving the cache, and without one the model would stay in memory uncounted. So a pass is
+# kept by its model's place in the cache and goes with it: what is drawn holds a loan, and what is idle can be evicted.
+@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
+def _kept(key: str) -> WeakKeyDictionary[object, Seen]:
+    del key
+    return WeakKeyDictionary()
+
+
+def _seen(subject: Subject, layers: tuple[str, ...], key: str) -> Seen:
+    with nets.run_of(subject.asked.described):
         begin = time.perf_counter()
-        passed = look(_subject.asked.known.model, _subject.x, _layers)
+        passed = look(subject.asked.known.model, subject.x, layers)
         forward_ms = 1000 * (time.perf_counter() - begin)
     logits = passed.logits.detach()[0].double()
     return Seen(
         passed=passed,
         key=key,
         forward_ms=forward_ms,
-        known=_subject.asked.known,
         probs=torch.softmax(logits, dim=0).numpy(),
         logits=logits.numpy(),
     )

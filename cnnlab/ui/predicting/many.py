@@ -16,7 +16,7 @@ from cnnlab.errors import InputRejected, RunFailed
 from cnnlab.images import centre_crop, decode, resize, to_jpeg
 from cnnlab.inference import Prediction
 from cnnlab.inference.table import Row, rows_of, to_csv
-from cnnlab.ui import errors, page, workbench
+from cnnlab.ui import errors, nets, page, workbench
 from cnnlab.ui.jobs import Job
 from cnnlab.ui.jobs import show as show_job
 from cnnlab.ui.predicting import controls
@@ -125,6 +125,7 @@ def _looked(
             asked.known.classes,
             progress=lambda done, total: progress("files", done, total),
             cancelled=cancelled,
+            turn=lambda: nets.run_of(asked.described),
         )
     )
     readable = {row.name for row in rows if row.best}

@@ -19,6 +19,7 @@ from cnnlab.figures.confusion import distance_bars, probability_bars
 from cnnlab.figures.heat import overlay, own_scale
 from cnnlab.figures.pictures import tiled, to_picture
 from cnnlab.images import Preprocessing
+from cnnlab.inference import share
 from cnnlab.nets.flow import Layer
 from cnnlab.runs import store
 from cnnlab.runs.store import Run
@@ -254,7 +255,7 @@ def _compute_map_limit(_folder: Path, _x_chw: NDArray[np.float32], index: int, r
 
 def _compute_heat(_folder: Path, epoch: int, _x_chw: NDArray[np.float32], asked: int, run: str) -> Heat | None:
     del run
-    model, x = of_run(_folder, epoch), torch.from_numpy(_x_chw)[None]
+    model, x = share(of_run(_folder, epoch)), torch.from_numpy(_x_chw)[None]
     try:
         layer = automatic(model, x).layer
     except Unsupported:  # a net without maps

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from cnnlab.cli import main
@@ -29,3 +30,21 @@ def test_what_cannot_be_converted_is_said_on_the_error_stream(tmp_path, capsys):
     told = capsys.readouterr()
     assert "No such file" in told.err
     assert told.out == ""
+
+
+@pytest.mark.parametrize("file", ["", ".", "/", ".."])
+def test_a_folder_is_no_file_of_weights(file, capsys):
+    assert main(["convert", file]) == 1
+    told = capsys.readouterr()
+    assert "Give a file of torch.save" in told.err
+    assert told.out == ""
+
+
+def test_names_of_strangers_do_nothing_to_the_terminal(tmp_path, capsys):
+    torch.save({"weight": torch.ones(2), "\x1b[2J": 3}, tmp_path / "net.pt")
+    target = tmp_path / "a\x1b[2J.safetensors"
+    assert main(["convert", str(tmp_path / "net.pt"), "--out", str(target)]) == 0
+    out = capsys.readouterr().out
+    assert r"Left out: \x1b[2J" in out
+    assert "\x1b" not in out
+    assert target.exists()

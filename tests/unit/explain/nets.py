@@ -32,11 +32,12 @@ PICTURE = torch.tensor([[[[1.0, -2.0], [3.0, -4.0]]]])
 """What `two_channels` looks at: channel 0 is (1, 0; 3, 0), channel 1 is (0, 2; 0, 4), the logits are 0.5 and 6."""
 
 
-def small(*, in_place: bool = True, linear_head: bool = False) -> nn.Module:
+def small(*, in_place: bool = True, linear_head: bool = False, is_clipped: bool = False) -> nn.Module:
     """Two convolutions with batch normalisation for pictures of 12 × 12 px, 3 channels; 4 classes; always the same.
 
     Its layer "features.4" makes 6 maps of 6 × 6 cells, after a ReLU. `linear_head` puts one linear layer behind, in
-    place of a pooling and two.
+    place of a pooling and two. `is_clipped` puts a layer in front that clips the picture, in place where the others
+    work so: that overwrites what the net was given.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(92)  # with which Grad-CAM finds something for each class
@@ -53,7 +54,8 @@ def small(*, in_place: bool = True, linear_head: bool = False) -> nn.Module:
             head = nn.Sequential(
                 nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 16), nn.ReLU(inplace=in_place), nn.Linear(16, 4)
             )
-        model = nn.Sequential(OrderedDict(features=features, head=head))
+        front = {"clip": nn.Hardtanh(inplace=in_place)} if is_clipped else {}
+        model = nn.Sequential(OrderedDict(**front, features=features, head=head))
         for each in model.modules():
             if isinstance(each, nn.BatchNorm2d):
                 nn.init.uniform_(each.weight, 0.5, 1.5)

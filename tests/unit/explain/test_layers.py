@@ -66,7 +66,9 @@ def test_every_net_of_the_lab_is_answered():
 
 
 def test_neither_a_shared_nor_a_training_model_is_changed():
-    for model in (share(small()), small().train()):
-        before = state_of(model)
-        automatic(model, pictures())
+    for model in (share(small()), small().train(), share(small(is_clipped=True))):
+        before, x = state_of(model), pictures()
+        automatic(model, x)
+        layers_of(model, x)
         assert state_of(model) == before
+        assert torch.equal(x, pictures())

@@ -41,13 +41,19 @@ def shared() -> nn.Module:
     return share(small())
 
 
+def clipping() -> nn.Module:
+    """A model whose first layer overwrites the picture that it is given."""
+    return share(small(is_clipped=True))
+
+
 @every_method
-@pytest.mark.parametrize("make", [shared, in_training])
-def test_a_model_is_the_same_after_it_was_explained(key: str, make: Any):
-    model = make()
+@pytest.mark.parametrize("make", [shared, in_training, clipping])
+def test_a_model_and_its_pictures_are_the_same_after_it_was_explained(key: str, make: Any):
+    model, x = make(), pictures()
     before = state_of(model)
-    METHODS[key].run(model, pictures(), [0, 3], LAYER)
+    METHODS[key].run(model, x, [0, 3], LAYER)
     assert state_of(model) == before
+    assert torch.equal(x, pictures())
     assert state_of_thread() == CLEAN
 
 
@@ -94,6 +100,17 @@ def test_a_model_is_the_same_after_it_failed(key: str, is_shared: bool):
         METHODS[key].run(model, pictures(), [0, 3], LAYER)  # needs neither a second run nor gradients
     assert state_of(model) == before
     assert state_of_thread() == CLEAN
+
+
+@pytest.mark.parametrize("key", [key for key, method in METHODS.items() if method.grid == "layer"])
+def test_infinite_maps_behind_a_sigmoid_are_said_to_be_broken(key: str):
+    conv = nn.Conv2d(3, 5, 1)
+    with torch.no_grad():
+        conv.weight[0] = 3e38
+    model = nn.Sequential(conv, nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)).eval()
+    assert bool(torch.isfinite(model(2 * pictures())).all())
+    with pytest.raises(RunFailed, match="Layer 0 makes NaN or ∞"):
+        METHODS[key].run(model, 2 * pictures(), 1, "0")
 
 
 @every_method
@@ -157,8 +174,6 @@ def test_each_picture_of_a_batch_is_explained_as_if_alone(key: str):
     model, x = shared(), pictures(3)
     together = METHODS[key].run(model, x, [0, 3, 1], LAYER)
     alone = torch.cat([METHODS[key].run(model, x[n : n + 1], target, LAYER) for n, target in enumerate([0, 3, 1])])
-    if key == "smoothgrad":  # each place in the batch has noise of its own
-        together, alone = together[:1], alone[:1]
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -167,6 +182,12 @@ def test_in_place_activations_change_nothing(key: str):
     plain = METHODS[key].run(small(in_place=False), pictures(), 1, "features.3")
     in_place = METHODS[key].run(small(in_place=True), pictures(), 1, "features.3")
     torch.testing.assert_close(in_place, plain)
+
+
+@every_method
+def test_a_first_layer_that_works_in_place_changes_nothing(key: str):
+    plain = METHODS[key].run(small(in_place=False, is_clipped=True), pictures(), 1, LAYER)
+    torch.testing.assert_close(METHODS[key].run(clipping(), pictures(), 1, LAYER), plain)
 
 
 @every_method

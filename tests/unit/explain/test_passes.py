@@ -79,6 +79,46 @@ def test_a_net_that_answers_nan_is_said_to_be_broken():
         look(model, PICTURE * torch.nan)
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_the_pictures_stay_as_they_are_where_the_first_layer_works_in_place(in_place: bool):
+    model, x = share(small(in_place=in_place, is_clipped=True)), pictures(1)
+    seen = look(model, x, ["features"])
+    batch = torch.ones(20, 1, 1, 1)
+    seen.logits_with("features", lambda output: output * batch)
+    assert torch.equal(x, pictures(1))
+    assert torch.equal(seen.x, pictures(1))
+
+
+def test_the_pictures_stay_as_they_are_where_a_branch_goes_around_the_layer():
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clip, self.conv, self.linear = nn.Hardtanh(inplace=True), nn.Conv2d(3, 2, 1), nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.clip(x)
+            return self.linear(torch.cat([x, self.conv(x)], dim=1).mean((2, 3)))
+
+    model, x = share(Around().eval()), pictures(1)
+    factors = torch.linspace(0, 2, 20)[:, None, None, None]
+    together = logits_with(model, x, "conv", lambda output: output * factors)
+    assert torch.equal(x, pictures(1))
+    one_by_one = [logits_with(model, x, "conv", lambda output, by=by: output * by) for by in factors]
+    torch.testing.assert_close(together, torch.cat(one_by_one))
+
+
+def test_a_step_of_an_optimiser_between_the_pass_and_its_gradients_changes_nothing():
+    model = small().train()
+    before, expected = look(model, pictures(), ["features.2"]), look(model, pictures(), ["features.2"])
+    gradients = expected.gradients(1, "features.2")
+    optimiser = torch.optim.SGD(model.parameters(), lr=10.0)
+    model(pictures()).square().sum().backward()
+    optimiser.step()
+    assert torch.equal(before.gradients(1, "features.2"), gradients)
+    assert torch.equal(before.logits_with("features.0", torch.clone), expected.logits)
+    assert not torch.equal(look(model, pictures(), ["features.2"]).gradients(1, "features.2"), gradients)
+
+
 def test_layers_without_places_are_refused():
     with pytest.raises(InputRejected, match="makes 2 numbers"):
         look(two_channels(), PICTURE, ["linear"]).maps("linear")

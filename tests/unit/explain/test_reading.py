@@ -16,9 +16,9 @@ MAPS = hnp.arrays(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([[-1.0, -2.0]], "every cell speaks against"),
-        ([[0.0, 0.0]], "No positive evidence in this layer for this class"),
-        ([[0.0, -2.0]], "No positive evidence in this layer for this class"),
+        ([[-1.0, -2.0]], "No positive evidence: no value"),
+        ([[0.0, 0.0]], "No positive evidence: no value"),
+        ([[0.0, -2.0]], "No positive evidence: no value"),
         ([[3.0, 3.0]], "the same everywhere"),
     ],
 )
@@ -27,6 +27,7 @@ def test_a_dead_map_says_why_and_is_drawn_as_zeros(values: list[list[float]], sa
     reading = read(map_hw)
     assert reading.is_dead
     assert said in reading.said
+    assert "where it asks for one" in reading.said  # as not every method asks for a class or a layer
     assert not normalized(map_hw).any()
 
 

@@ -1,5 +1,6 @@
 import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -138,10 +139,14 @@ def test_a_load_may_borrow_another_model(loader):
     cache = ModelCache(9 * KB)
 
     def distilled() -> nn.Module:
-        return nn.Sequential(use(cache, loader, "teacher"), of_size(KB))
+        pupil = of_size(KB)
+        pupil.load_state_dict(use(cache, loader, "teacher").state_dict())
+        return pupil
 
-    with cache.borrow(key("pupil"), distilled) as loan:
-        assert bytes_of(loan.model) == 2 * KB
+    with cache.borrow(key("pupil"), distilled) as pupil, cache.borrow(key("teacher"), loader("teacher")) as teacher:
+        assert pupil.model is not teacher.model
+        assert torch.equal(pupil.model.state_dict()["weight"], teacher.model.state_dict()["weight"])
+    assert loader.calls == ["teacher"]
     assert cache.facts().num_models == 2
 
 
@@ -239,6 +244,59 @@ def test_a_loan_that_the_collector_ends_in_the_middle_of_the_caches_work_waits_f
     assert cache.facts().num_models == 0
 
 
+def test_what_is_forgotten_goes_with_its_last_loan_and_is_then_loaded_anew(loader):
+    cache = ModelCache(9 * KB)
+    use(cache, loader, "other")
+    one, two = cache.borrow(key("a"), loader("a")), cache.borrow(key("a"), loader("a"))
+    cache.forget(key("a"))
+    with one:
+        assert cache.borrow(key("a"), loader("a")).model is one.model  # there is still one copy for all
+    assert cache.facts().num_models == 2
+    with two:
+        pass
+    assert cache.facts().num_models == 1
+    use(cache, loader, "a")
+    assert loader.calls == ["other", "a", "a"]
+    cache.forget(key("a"))  # lent to nobody: now
+    cache.forget(key("never here"))
+    assert cache.facts().num_models == 1
+
+
+def test_what_is_forgotten_while_it_is_loaded_serves_who_asked_and_goes(loader):
+    cache = ModelCache(9 * KB)
+
+    def load() -> nn.Module:
+        cache.forget(key("a"))
+        return of_size(KB)
+
+    with cache.borrow(key("a"), load) as loan:
+        assert cache.facts().num_models == 1
+        assert bytes_of(loan.model) == KB
+    assert cache.facts().num_models == 0
+
+
+def test_forgetting_in_the_middle_of_the_caches_work_waits_for_nothing(loader):
+    cache = ModelCache(9 * KB)
+    use(cache, loader, "a")
+    with cache._locked():  # where any new object may set the collector off
+        cache.forget(key("a"))
+    assert cache.facts().num_models == 0
+
+
+def test_what_hangs_on_a_models_place_goes_when_the_model_is_evicted_though_it_holds_the_model(loader):
+    cache, hanging = ModelCache(KB), weakref.WeakKeyDictionary()
+    loan = cache.borrow(key("a"), loader("a"))
+    hanging[loan.place] = [loan.model]
+    del loan
+    gc.collect()
+    again = cache.borrow(key("a"), loader("a"))
+    assert hanging[again.place] == [again.model]
+    del again
+    use(cache, loader, "b")
+    gc.collect()
+    assert not hanging
+
+
 def test_ending_a_loan_twice_is_ending_it_once(loader):
     cache = ModelCache(KB)
     first, second = cache.borrow(key("a"), loader("a")), cache.borrow(key("a"), loader("a"))
@@ -318,7 +376,7 @@ def test_many_threads_with_little_room_never_meet_a_wrong_model():
     def load(number: int):
         def make() -> nn.Module:
             model = of_size(KB)
-            nn.init.constant_(model.weight, number)
+            nn.init.constant_(model.get_parameter("weight"), number)
             return model
 
         return make
@@ -326,7 +384,7 @@ def test_many_threads_with_little_room_never_meet_a_wrong_model():
     def borrow(step: int) -> bool:
         number = step * 7 % 5
         with cache.borrow(key(str(number)), load(number)) as loan:
-            return bool((loan.model.weight == number).all())
+            return bool((loan.model.get_parameter("weight") == number).all())
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(borrow, range(400)))

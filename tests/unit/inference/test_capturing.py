@@ -1,11 +1,15 @@
+import copy
+import gc
+import pickle
 import threading
+import weakref
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cnnlab.errors import InputRejected
-from cnnlab.inference.capturing import as_taken, capturing, ready, share, watch_layers
+from cnnlab.inference.capturing import as_taken, capturing, ready, share, snapshot, watch_layers
 from tests.unit.explain.nets import PICTURE, small, state_of, state_of_thread, two_channels
 
 
@@ -135,6 +139,78 @@ def test_a_model_in_training_is_looked_at_through_a_copy_and_stays_as_it_is():
 def test_a_shared_model_is_ready_itself():
     model = share(two_channels())
     assert ready(model) is model
+
+
+def test_another_model_in_the_same_context_is_neither_kept_nor_edited():
+    one, other = share(two_channels()), share(two_channels())
+    with capturing(one, ["conv"], edits={"relu": torch.zeros_like}) as outputs:
+        logits = other(PICTURE)
+        assert not outputs
+        torch.testing.assert_close(one(2 * PICTURE), torch.zeros(1, 2))
+        other(PICTURE)
+    torch.testing.assert_close(logits, torch.tensor([[0.5, 6.0]]))
+    torch.testing.assert_close(outputs["conv"][:, :1], 2 * PICTURE)
+    with pytest.raises(InputRejected, match="conv"), capturing(one, ["conv"]):
+        other(PICTURE)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), snapshot])
+def test_a_copy_of_a_shared_model_is_one_of_its_own(copied):
+    model = share(two_channels())
+    twin = copied(model)
+    assert ready(twin) is twin
+    with capturing(twin, ["conv"], edits={"relu": torch.zeros_like}) as outputs:
+        torch.testing.assert_close(model(PICTURE), torch.tensor([[0.5, 6.0]]))
+        assert not outputs
+        torch.testing.assert_close(twin(PICTURE), torch.zeros(1, 2))
+    assert outputs.keys() == {"conv"}
+
+
+def test_a_layer_of_a_shared_model_is_looked_at_through_a_copy():
+    model = share(small())
+    for features in (model.get_submodule("features"), copy.deepcopy(model).get_submodule("features")):
+        part = ready(features)
+        assert part is not features
+        with capturing(part, ["4"]) as outputs:
+            part(torch.zeros(1, 3, 12, 12))
+        assert outputs.keys() == {"4"}
+
+
+def test_a_shared_model_cannot_become_part_of_another():
+    inner = share(two_channels())
+    outer = nn.Sequential(inner, nn.Linear(2, 2)).train()
+    before = state_of(outer)
+    for model in (outer, inner.get_submodule("conv")):
+        with pytest.raises(TypeError, match="part of another; copy it"):
+            share(model)
+    assert state_of(outer) == before
+    part = ready(outer)
+    with capturing(part, ["0.conv"]) as outputs:
+        part(PICTURE)
+    assert outputs.keys() == {"0.conv"}
+
+
+def test_a_snapshot_has_numbers_of_its_own():
+    model = small().train()
+    with torch.inference_mode():
+        taken = ready(model)
+    before = {name: tensor.clone() for name, tensor in taken.state_dict().items()}
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.add_(1)
+    torch.testing.assert_close(dict(taken.state_dict()), before, rtol=0, atol=0)
+    assert not any(parameter.is_inference() for parameter in taken.parameters())
+
+
+def test_a_shared_model_is_freed_as_soon_as_nobody_holds_it():
+    model = share(two_channels())
+    is_there = weakref.ref(model)
+    gc.disable()  # so that a cycle would show
+    try:
+        del model
+        assert is_there() is None
+    finally:
+        gc.enable()
 
 
 def test_layers_are_watched_in_the_order_in_which_they_end():

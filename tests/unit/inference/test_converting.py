@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cnnlab.errors import InputRejected, ResourceExhausted
-from cnnlab.inference.converting import convert
+from cnnlab.inference.converting import convert, escaped
 from cnnlab.inference.weights_files import fit, read_weights_file
 from cnnlab.nets import build_seeded
 
@@ -145,3 +145,37 @@ def test_a_place_that_cannot_be_written_to_is_said_and_the_old_file_stays(files,
     torch.save({"weight": torch.ones(2)}, files[0])
     with pytest.raises(ResourceExhausted, match="cannot be written"):
         convert(files[0], tmp_path / "nowhere" / "net.safetensors")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "\ud800", "__metadata__"])
+def test_names_that_the_lab_does_not_take_are_refused_and_shown_harmless(files, name):
+    torch.save({name: torch.ones(2), "good": torch.ones(2)}, files[0])
+    with pytest.raises(InputRejected, match="a name that the lab does not take") as told:
+        convert(*files)
+    assert str(told.value).isprintable()
+    assert not files[1].exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "reason"),
+    [
+        ("w", torch.ones(0, 3), "shape of w makes no sense"),
+        ("w", torch.tensor([1.0, float("nan")]), "w holds NaN"),
+        ("w" * 201, torch.ones(1), "too long"),
+    ],
+)
+def test_what_the_lab_would_refuse_is_not_written(files, name, tensor, reason):
+    torch.save({name: tensor}, files[0])
+    with pytest.raises(InputRejected, match=f"nothing is written.*{reason}"):
+        convert(*files)
+    assert not files[1].exists()
+
+
+def test_names_of_what_is_left_out_do_nothing_to_a_terminal(files):
+    torch.save({"w": torch.ones(1), "\x1b[2J\ud800": 1, "x" * 100: 2}, files[0])
+    assert convert(*files).left_out == (r"\x1b[2J\ud800", "x" * 80 + "…")
+
+
+def test_escaping_leaves_what_is_printable_as_it_is():
+    assert escaped("Gewicht µ × 2") == "Gewicht µ × 2"
+    assert escaped("a\tb\u202e") == r"a\tb\u202e"

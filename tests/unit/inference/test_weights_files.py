@@ -14,7 +14,7 @@ from torch import nn
 from cnnlab.errors import InputRejected
 from cnnlab.images import Preprocessing
 from cnnlab.inference import weights_files
-from cnnlab.inference.weights_files import MAX_BYTES, fit, read_weights_file, sizes_in
+from cnnlab.inference.weights_files import MAX_BYTES, fit, read_weights_file, sizes_in, told_bytes
 from cnnlab.nets import ARCHITECTURES, build_seeded
 from cnnlab.nets.weights import save_bundled
 from cnnlab.train.checkpoints import NetFacts, write_weights
@@ -56,6 +56,12 @@ def test_whole_numbers_stay_whole():
     tensors = read_weights_file(safetensors.torch.save({"count": torch.tensor(7)})).tensors
     assert tensors["count"].dtype == torch.int64
     assert tensors["count"] == 7
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.int16, torch.uint8])
+def test_the_header_alone_tells_what_the_tensors_will_take(dtype):
+    data = safetensors.torch.save({"w": torch.ones(3, 5, dtype=dtype), "one": torch.tensor(1.0)}, {"label": "x"})
+    assert told_bytes(data) == read_weights_file(data).num_bytes
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])

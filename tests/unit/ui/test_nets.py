@@ -1,14 +1,19 @@
 """The current net, its weights and the models that all share, each visitor in a session of their own."""
 
+import gc
 import re
 from typing import Any
 
+import pytest
 import safetensors.torch
 import torch
 from streamlit.testing.v1 import AppTest
 
+from cnnlab.errors import ResourceExhausted
 from cnnlab.images import Preprocessing
+from cnnlab.inference import ModelKey
 from cnnlab.inference.memory import machine_memory
+from cnnlab.inference.weights_files import read_weights_file
 from cnnlab.nets import build_seeded
 from cnnlab.nets.weights import save_bundled
 from cnnlab.ui import nets, own_weights
@@ -207,13 +212,82 @@ def test_weights_are_refused_where_those_of_all_visitors_fill_their_memory(monke
     assert "no room for" in Visitor(net="lenet5").bring(weights_file("lenet5", 0))["problem"]
 
 
+def test_there_must_be_room_before_a_file_is_read(monkeypatch):
+    read = []
+    monkeypatch.setattr(own_weights, "read_weights_file", read.append)
+    monkeypatch.setattr(own_weights, "_SHARE_OF_MACHINE", 0)
+    assert "no room for" in Visitor(net="lenet5").bring(weights_file("lenet5", 0))["problem"]
+    assert not read
+
+
+def taken() -> int:
+    gc.collect()
+    return sum(each.num_bytes for each in own_weights._held)
+
+
+def test_a_file_that_is_brought_again_or_replaces_another_is_not_counted_beside_it(monkeypatch):
+    before, files = taken(), [weights_file("lenet5", seed) for seed in range(40, 42)]
+    room = before + read_weights_file(files[0]).num_bytes
+    monkeypatch.setattr(own_weights, "_SHARE_OF_MACHINE", (room + 0.5) / machine_memory())
+    monkeypatch.setattr(own_weights, "_MOST_FILES", 1)
+    visitor = Visitor(net="lenet5")
+    for data in (files[0], files[0], files[1]):
+        assert visitor.bring(data)["problem"] == ""
+    assert taken() == room
+    assert "no room for" in Visitor(net="lenet5").bring(files[0])["problem"]
+
+
+def test_the_model_of_uploaded_weights_goes_with_the_visitor_who_brought_them():
+    visitor = Visitor(net="lenet5")
+    identity = visitor.bring(weights_file("lenet5", 50))["known"].identity
+    assert holds(identity)
+    del visitor
+    gc.collect()
+    assert not holds(identity)
+
+
+def test_another_who_brought_the_same_file_keeps_working_when_the_first_leaves():
+    one, two = Visitor(net="lenet5"), Visitor(net="lenet5")
+    for visitor in (one, two):
+        identity = visitor.bring(weights_file("lenet5", 51))["known"].identity
+    del one, visitor
+    gc.collect()
+    assert are_equal(two.look()["known"].model, build_seeded("lenet5", seed=51))
+    two.app.session_state["seen"] = None
+    gc.collect()
+    two.look()
+    assert holds(identity)
+    del two
+    gc.collect()
+    assert not holds(identity)
+
+
+def holds(identity: str) -> bool:
+    return ModelKey(identity=identity) in nets.models()._slots
+
+
+def test_running_out_of_memory_is_told_in_words(monkeypatch):
+    with (
+        pytest.raises(ResourceExhausted, match=r"The net cannot run: .*Choose a smaller input"),
+        nets.run_of(nets.Described(facts=())),
+    ):
+        raise MemoryError
+
+    def fail(_: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(own_weights, "read_weights_file", fail)
+    told = Visitor(net="lenet5").bring(weights_file("lenet5", 0))["problem"]
+    assert told.startswith("The weights cannot be taken: there is not enough memory")
+
+
 def test_the_dialog_takes_a_file_and_selects_its_weights():
     app = AppTest.from_function(dialog, default_timeout=PAGE_TIMEOUT_S)
     app.query_params["net"] = "lenet5"
     app.run()
     app.file_uploader[0].set_value(("mine.safetensors", weights_file("lenet5", 30, num_classes=5), "")).run()
     [choice] = app.radio
-    assert choice.value.startswith(nets.UPLOAD)
+    assert str(choice.value).startswith(nets.UPLOAD)
     next(button for button in app.button if button.label == "Use this net").click().run()
     assert app.session_state["workbench.weights"] == choice.value
     assert not app.exception
@@ -231,4 +305,4 @@ def test_the_dialog_says_how_to_convert_a_pickle_and_which_net_a_file_is_for():
     assert "What does not fit" in error.value
     next(choice for choice in app.selectbox if choice.label == "Net").set_value("tiny_vgg").run()
     assert not app.error  # the file that is there is tried with the net that is chosen now
-    assert app.radio[0].value.startswith(nets.UPLOAD)
+    assert str(app.radio[0].value).startswith(nets.UPLOAD)
