@@ -160,7 +160,8 @@ def top_pictures(
 ) -> Iterator[TopPictures]:
     """Sweep over pictures once and keep, for every channel of a layer, those that excite it most.
 
-    Memory is that of a batch and of the table, however many pictures there are; layers behind this one do not run.
+    Memory is that of a batch and of the table, however many pictures there are; layers behind this one do not run,
+    but where `pictures_at_once` measures the net.
 
     Args:
         model: Of `cnnlab.inference.share`, or any other; stays as it is.

@@ -109,7 +109,7 @@ class Refuses(nn.Module):
 
 def test_the_layers_behind_do_not_run():
     model = nn.Sequential(small().get_submodule("features"), Refuses())
-    [table] = top_pictures(model, pictures(), "0.4", 1)
+    [table] = top_pictures(model, [pictures()], "0.4", 1)
     assert table.num_seen == 2
 
 

@@ -41,7 +41,7 @@ def test_pictures_at_once_keep_to_the_budget_or_are_one(channels, side, most):
 def test_a_wide_net_gets_few_pictures_at_once_and_is_measured_once(monkeypatch):
     monkeypatch.setattr(batching, "BYTES_AT_ONCE", 8 * 2**20)
     model, sizes = wide(2048), []
-    model[0].register_forward_hook(lambda module, args, output: sizes.append(len(output)))
+    next(model.children()).register_forward_hook(lambda *call: sizes.append(len(call[2])))
     pictures = [RgbImage(np.full((16, 16, 3), number, dtype=np.uint8)) for number in range(9)]
     logits = logits_of_pictures(model, pictures, UNIT)  # 2 MB a picture
     assert sizes == [1, 3, 3, 3]
@@ -55,7 +55,7 @@ def test_a_wide_net_gets_few_pictures_at_once_and_is_measured_once(monkeypatch):
 
 def test_a_single_picture_is_not_measured():
     model, sizes = wide(4), []
-    model[0].register_forward_hook(lambda module, args, output: sizes.append(len(output)))
+    next(model.children()).register_forward_hook(lambda *call: sizes.append(len(call[2])))
     logits_of_pictures(model, [RgbImage(np.zeros((2, 2, 3), dtype=np.uint8))], UNIT)
     assert sizes == [1]
 
