@@ -22,7 +22,7 @@ TRIES = {
     ),
     "The wrong layer": (
         "The same question asked of five layers: early ones mark edges wherever they are, late ones a place. Which "
-        "layer is shown decides what you believe.",
+        "layer is shown decides what you believe. Click a map: the numbers and what lies below speak of it.",
         {
             "workbench.image": "cat",
             "workbench.net": "resnet_cifar",
@@ -51,11 +51,14 @@ def viewer() -> None:
     """Read what is asked, look once, draw the maps first, then what goes with them."""
     left, middle, right = page.columns()
     setup = controls.read()
+    made = None
     with middle, errors.shown():
         made = wall.show(setup)
     page.let_paint()
     with left, errors.shown():
         controls.show(setup)
+    if made is None:
+        return
     with right, errors.shown():
         numbers.show(setup, made[setup.chosen.id])
     with page.below():

@@ -7,8 +7,9 @@ from cnnlab.ui.predicting import answering, controls, numbers, tabs
 SETTINGS = (*controls.SETTINGS, *tabs.SETTINGS)
 TRIES = {
     "The same cat, another net": (
-        "A deeper net sees the cat that Tiny VGG takes for a frog. Which one is right does not show in how sure it is.",
-        {"workbench.net": "resnet_cifar", "workbench.weights": "resnet_cifar", "workbench.image": "cat"},
+        "Tiny VGG takes the cat for a frog, and is surer of it than the deeper net is of the cat. Which one is right "
+        "does not show in how sure it is.",
+        {"workbench.net": "tiny_vgg", "workbench.weights": "tiny_vgg", "workbench.image": "cat"},
     ),
     "A checkerboard is an eight": (
         "A net for digits must say a digit, and is surer of a checkerboard than of most digits.",

@@ -90,8 +90,8 @@ def cascade(found: Mapping[str, Sequence[Step]], limit: float) -> go.Figure:
     figure.add_hline(
         y=limit,
         line={"color": _QUIET, "width": 1.5, "dash": "dash"},
-        annotation_text="a mean above: does not react",
-        annotation_position="bottom left",
+        annotation_text=f"mean above {limit:g}: does not react",
+        annotation_position="bottom right",
     )
     figure.update_xaxes(
         title="random from the logits back to", categoryorder="array", categoryarray=["nothing", *blocks]

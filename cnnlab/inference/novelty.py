@@ -167,18 +167,18 @@ def _size(preprocessing: Preprocessing) -> tuple[int, int]:
 def _said(label: str, value: float, share: float, around: Spread, pictures: str) -> str:
     all_of_them = f"of the {around.count:,} {pictures}"
     number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    as_low = f"a {label.lower()} as low as {number}".replace("-", "−")
+    as_low = f"a {label.lower()} of {number} or lower".replace("-", "−")
     if share == 0:
         return f"None {all_of_them} has {as_low}."
     if share == 1:
-        return f"All {all_of_them} have {as_low} or lower."
+        return f"All {all_of_them} have {as_low}."
     percent = 100 * share
     if percent < 0.1:
         amount = "Fewer than 0.1 %"
     else:
         amount = f"{percent:.1f} %" if percent < 10 or percent > 99.5 else f"{percent:.0f} %"
     only = "Only " if percent >= 0.1 and share < _FEW else ""
-    return f"{only}{amount} {all_of_them} have {as_low} or lower."
+    return f"{only}{amount} {all_of_them} have {as_low}."
 
 
 def _energy(logits: NDArray[np.floating]) -> NDArray[np.float64]:

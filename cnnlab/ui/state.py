@@ -109,9 +109,14 @@ def restore(settings: Iterable[Setting]) -> None:
     The value comes from the link that opened the page, from the last visit, or is the default. What a link asks for in
     vain is listed by `refused`.
     """
+    has_arrived = st.session_state.get(_ARRIVED, True)
+    kept = st.session_state.setdefault(_KEPT, {})
     for setting in settings:
         st.session_state.setdefault(_ON_PAGE, {})[setting.key] = setting
-        if st.session_state.get(_ARRIVED, True) and setting.param in st.query_params:
+        if has_arrived and setting.key in kept and not setting.key.startswith("workbench."):
+            # A value that was given before its widget was first drawn outlives the widget, and is an old one by now.
+            st.session_state[setting.key] = kept[setting.key]
+        if has_arrived and setting.param in st.query_params:
             try:
                 st.session_state[setting.key] = setting.parse(st.query_params[setting.param])
                 continue

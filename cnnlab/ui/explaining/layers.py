@@ -27,7 +27,8 @@ def show(setup: Setup) -> None:
         st.button(
             "Automatic", key="explain.automatic", on_click=_set, args=((),), disabled=not st.session_state[LAYERS.key]
         )
-        st.caption("Click a layer to add its map, and again to take it away.", width="stretch")
+        can = "Click a layer to add its map, and again to take it away."
+        st.caption(can if setup.subject.layers else "No layer of this net makes maps.", width="stretch")
     marked = next((index for index, name in named.items() if name == setup.layer), None)
     net_diagram(
         nodes(

@@ -56,10 +56,9 @@ def in_short(setup: Setup, prediction: Prediction) -> None:
     assert among.accuracy is not None
     plainly = "" if setup.temperature == 1 else " at temperature 1"
     st.metric("Right when so sure", percent(among.accuracy))
-    st.caption(
-        f"of {among.count:,} {plain(reference.pictures)}, those answered with {percent(among.low)} to "
-        f"{percent(among.high)}{plainly}."
-    )
+    low, high = percent(among.low), percent(among.high)
+    sure = f"up to {high}" if among.low == 0 else f"{low} to {high}" if low != high else low
+    st.caption(f"of {among.count:,} {plain(reference.pictures)}, those answered with {sure}{plainly}.")
     [energy] = judge(prediction.logits[0], {"energy": reference.spreads["energy"]}, reference.pictures)
     st.metric("Looks", familiar(energy.share_below))
     st.caption(plain(energy.said))

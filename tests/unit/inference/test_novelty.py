@@ -51,11 +51,11 @@ def test_equal_numbers_count_as_low_as_each_other():
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0.0, "None of the 1,001 test pictures has a largest logit as low as 0."),
-        (9.0, "Only 0.8 % of the 1,001 test pictures have a largest logit as low as 9 or lower."),
-        (501.0, "50 % of the 1,001 test pictures have a largest logit as low as 501 or lower."),
-        (2000.0, "All of the 1,001 test pictures have a largest logit as low as 2,000 or lower."),
-        (1.5, "Fewer than 0.1 % of the 1,001 test pictures have a largest logit as low as 1.5 or lower."),
+        (0.0, "None of the 1,001 test pictures has a largest logit of 0 or lower."),
+        (9.0, "Only 0.8 % of the 1,001 test pictures have a largest logit of 9 or lower."),
+        (501.0, "50 % of the 1,001 test pictures have a largest logit of 501 or lower."),
+        (2000.0, "All of the 1,001 test pictures have a largest logit of 2,000 or lower."),
+        (1.5, "Fewer than 0.1 % of the 1,001 test pictures have a largest logit of 1.5 or lower."),
     ],
 )
 def test_a_verdict_says_how_many_pictures_are_as_strange(value, said):
