@@ -273,6 +273,12 @@ def pressed(app: AppTest, key: str, result: str) -> AppTest:
     return app
 
 
+def test_the_filters_that_meet_the_picture_are_shown(opened: Opened) -> None:
+    app = opened("explain", tab="What a unit looks for")
+    is_sound(app)
+    assert "Kernels of features.0**, 24 of 3 × 3 × 3" in words(app.markdown)
+
+
 def test_the_checks_of_faithfulness_come_on_request(opened: Opened) -> None:
     app = opened("explain", net="image_classification", method="gradcam,eigencam")
     assert not app.dataframe

@@ -20,6 +20,7 @@ from cnnlab.ui.explaining import working
 from cnnlab.ui.explaining.controls import Setup
 from cnnlab.ui.explaining.numbers import number
 from cnnlab.ui.explaining.working import Steps
+from cnnlab.ui.explorer import kernels
 from cnnlab.ui.text import plain
 from cnnlab.ui.training import data_sets, evaluations
 
@@ -62,6 +63,16 @@ def show(setup: Setup) -> None:
             st.caption("Choose a channel to see which pictures excite it most.")
         else:
             _pictures(setup, channel)
+    _first_kernels(setup)
+
+
+def _first_kernels(setup: Setup) -> None:
+    """The weights that meet the picture: what these look for can be read without a climb."""
+    asked = setup.subject.asked
+    met = (layer for layer in asked.described.facts if layer.inputs == (-1,) and layer.operation == "conv2d")
+    first = next(met, None)
+    if first is not None:
+        kernels.show(first, asked.known)
 
 
 def _channel(setup: Setup) -> int:
