@@ -181,7 +181,7 @@ def test_an_impossible_value_stands_by_its_control_and_nothing_can_be_started(op
 
 def test_a_net_that_does_not_fit_the_pictures_says_why(opened: Opened) -> None:
     # Tiny VGG is made for 64 px: 28 px leave 4 × 4 cells of 10 maps for a layer that wants 1,690 numbers.
-    app = is_sound(opened("training", trains="current"))
+    app = is_sound(opened("training", trains="current", net="tiny_vgg"))
     assert "expects 1,690 numbers a picture, 160 arrive" in words(app.error)
     assert keyed(app.button, "training.start").disabled
 

@@ -248,12 +248,12 @@ def test_a_net_of_ones_own_is_changed_broken_mended_saved_and_deleted(
     stranger = visit(browser, lab)
     other = stranger.open(page.url.removeprefix(lab))
     expect(alert(other).first).to_contain_text("somebody's own net, which a link does not carry")
-    expect(metric(other)).to_have_text("19,920")
+    expect(metric(other)).to_have_text("340,546")
     assert "Pools galore" not in nets_offered(other)
     other.context.close()
 
     page.get_by_role("tabpanel", name="Build your own").get_by_role("button", name="Delete").click()
-    expect(metric(page)).to_have_text("19,920")
+    expect(metric(page)).to_have_text("340,546")
     expect(page.get_by_text("Your nets")).to_have_count(0)
 
 

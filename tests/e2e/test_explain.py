@@ -40,7 +40,7 @@ def link_says(page: Page, **params: str) -> None:
 
 
 def test_the_first_map_is_there_without_a_click(visitor: Visit) -> None:
-    page = visitor.open("/explain")
+    page = visitor.open("/explain?net=tiny_vgg")
     expect(tiles(page)).to_have_count(2)
     expect(tiles(page).first).to_contain_text("What the net gets")
     expect(tiles(page).last).to_contain_text("Grad-CAM")
@@ -110,7 +110,7 @@ def test_a_picture_of_ones_own_is_explained(visitor: Visit, tmp_path: Path) -> N
 
 
 def test_layers_are_clicked_in_the_drawing_and_chips_set_the_page_up(visitor: Visit) -> None:
-    page = visitor.open("/explain?tab=Layers")
+    page = visitor.open("/explain?net=tiny_vgg&tab=Layers")
     stage = page.get_by_test_id("net-stage")
     stage.scroll_into_view_if_needed()
     stage.focus()

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_first_answer_comes_without_a_click(visitor: Visit) -> None:
-    page = visitor.open("/predict")
+    page = visitor.open("/predict?net=tiny_vgg")
     expect(top(page)).to_contain_text("frog")
     expect(said(page)).to_have_text("frog")
     expect(page.locator(".st-key-predict-input [data-digest]")).to_be_visible()
@@ -59,7 +59,7 @@ def test_the_first_answer_comes_without_a_click(visitor: Visit) -> None:
 
 
 def test_the_temperature_moves_the_bars_and_not_the_logits(visitor: Visit) -> None:
-    page = visitor.open("/predict")
+    page = visitor.open("/predict?net=tiny_vgg")
     before = top(page).inner_text().split("\n")
     slide(page, "Temperature", "ArrowRight", 3)
     expect(page).to_have_url(re.compile(r"temperature=1\.19"))
@@ -72,7 +72,7 @@ def test_the_temperature_moves_the_bars_and_not_the_logits(visitor: Visit) -> No
 
 
 def test_a_digit_is_drawn_and_the_net_reads_it(visitor: Visit) -> None:
-    page = visitor.open("/predict")
+    page = visitor.open("/predict?net=tiny_vgg")
     page.get_by_role("button", name="Draw a digit").click()
     expect(page.get_by_text("Nothing is drawn yet")).to_be_visible()
     pad = page.get_by_test_id("draw-pad").locator("canvas").last
@@ -116,21 +116,21 @@ def test_a_disturbed_picture_gets_another_answer_and_a_curve(visitor: Visit) -> 
 
 
 def test_the_fitted_temperature_is_set_at_a_click(visitor: Visit) -> None:
-    page = visitor.open("/predict?tab=What+is+its+word+worth%3F")
+    page = visitor.open("/predict?net=tiny_vgg&tab=What+is+its+word+worth%3F")
     expect(page.get_by_text("What it says of nothing")).to_be_visible()
     page.get_by_role("button", name=re.compile("Set the temperature to")).click()
     expect(page).to_have_url(re.compile(r"temperature=0\.8"))
 
 
 def test_two_nets_stand_side_by_side(visitor: Visit) -> None:
-    page = visitor.open("/predict?tab=Two+nets&with=resnet_cifar")
+    page = visitor.open("/predict?net=tiny_vgg&tab=Two+nets&with=resnet_cifar")
     expect(page.get_by_text("They disagree:")).to_be_visible()
     expect(top(page, 1)).to_contain_text("frog")
     expect(top(page, 2)).to_contain_text("cat")
 
 
 def test_files_become_a_table_with_a_row_also_for_what_is_no_picture(visitor: Visit, folder: Path) -> None:
-    page = visitor.open("/predict?tab=Many+pictures")
+    page = visitor.open("/predict?net=tiny_vgg&tab=Many+pictures")
     panel = give(page, folder / "white.png", folder / "black.png", folder / "notes.png")
     expect(panel).to_contain_text("3 files, Tiny VGG:")
     expect(panel).to_contain_text("1 could not be read")
@@ -151,13 +151,13 @@ def test_a_zip_becomes_the_same_table(visitor: Visit, folder: Path) -> None:
     with zipfile.ZipFile(folder / "all.zip", "w") as archive:
         for name in ("white.png", "notes.png"):
             archive.write(folder / name, f"in/{name}")
-    page = visitor.open("/predict?tab=Many+pictures")
+    page = visitor.open("/predict?net=tiny_vgg&tab=Many+pictures")
     panel = give(page, folder / "all.zip")
     expect(panel).to_contain_text("2 files, Tiny VGG: 1 × airplane; 1 could not be read")
 
 
 def test_a_broken_upload_is_answered_in_words_and_the_answer_stays(visitor: Visit, folder: Path) -> None:
-    page = visitor.open("/predict?tab=Many+pictures")
+    page = visitor.open("/predict?net=tiny_vgg&tab=Many+pictures")
     (folder / "broken.zip").write_bytes(b"PK\x03\x04 and nothing else")
     panel = give(page, folder / "broken.zip")
     expect(panel.get_by_test_id("stAlert")).to_contain_text("no zip archive, or it is damaged")
@@ -165,7 +165,7 @@ def test_a_broken_upload_is_answered_in_words_and_the_answer_stays(visitor: Visi
 
 
 def test_the_json_is_downloaded_as_it_is_shown(visitor: Visit) -> None:
-    page = visitor.open("/predict?tab=As+JSON+and+code")
+    page = visitor.open("/predict?net=tiny_vgg&tab=As+JSON+and+code")
     panel = page.get_by_role("tabpanel", name="As JSON and code")
     with page.expect_download() as download:
         panel.get_by_role("button", name="Download").click()
@@ -175,7 +175,7 @@ def test_the_json_is_downloaded_as_it_is_shown(visitor: Visit) -> None:
 
 
 def test_the_answer_is_followed_to_its_explanation(visitor: Visit) -> None:
-    page = visitor.open("/predict")
+    page = visitor.open("/predict?net=tiny_vgg")
     page.get_by_role("link", name="Why frog? Open the Grad-CAM viewer").click()
     expect(page.get_by_role("heading", name="Grad-CAM viewer")).to_be_visible()
     expect(page).to_have_url(re.compile(r"/explain\?.*class=6"))
@@ -183,14 +183,14 @@ def test_the_answer_is_followed_to_its_explanation(visitor: Visit) -> None:
 
 def test_one_visitors_picture_is_not_in_anothers_page(browser: Browser, lab: str, folder: Path) -> None:
     one, two = visit(browser, lab), visit(browser, lab)
-    page = one.open("/predict")
+    page = one.open("/predict?net=tiny_vgg")
     page.get_by_role("button", name="Change image").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("Upload", exact=True).click()
     dialog.locator("input[type=file]").set_input_files(folder / "white.png")
     expect(said(page)).to_have_text("airplane")
     expect(page).to_have_url(re.compile("image=upload"))
-    other = two.open("/predict?image=upload")
+    other = two.open("/predict?net=tiny_vgg&image=upload")
     expect(other.get_by_text("a link does not carry")).to_be_visible()
     expect(said(other)).to_have_text("frog")
     for guest in (one, two):
